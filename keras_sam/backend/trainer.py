@@ -1,0 +1,8 @@
+"""SAMTrainer of the backend in use, apart from the primitives that the algorithm itself imports."""
+
+import keras
+
+if keras.backend.backend() == "tensorflow":
+    from keras_sam.backend.tensorflow_trainer import SAMTrainer
+
+__all__ = ["SAMTrainer"]

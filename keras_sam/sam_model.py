@@ -1,0 +1,357 @@
+"""SAMModel: Sharpness-Aware Minimization as a Keras model. The algorithm: `sam_gradient.py`."""
+
+import numbers
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_sam import perturbation
+from keras_sam.backend import keras_internals
+from keras_sam.backend.trainer import SAMTrainer
+from keras_sam.batches import examples_per_batch
+from keras_sam.loss_function import compute_loss
+from keras_sam.masks import Masks, check_masks
+from keras_sam.validation import nonnegative
+
+
+@keras.saving.register_keras_serializable(package="keras_sam")
+class SAMModel(SAMTrainer):
+    """Trains a Keras model with Sharpness-Aware Minimization (SAM).
+
+    Each step takes the gradient not at the weights `w` but at the nearby point where the loss is
+    highest to first order, and applies it to `w`:
+
+        e = rho * g / (||g||_2 + 1e-12)       g  = dL/dw at w       (the ascent)
+        w = optimizer(w, g')                  g' = dL/dw at w + e   (the descent)
+
+    so that training ends in flat minima, at twice the computation of a plain step. Loss, metrics
+    and batch statistics come from the pass at `w` alone; the weights are never perturbed.
+
+    Args:
+        model: The `keras.Model` to train (Sequential, functional or subclassed). `sam.model` stays
+            this very model: the plain net to predict with, save or deploy. May be left out by a
+            subclass of SAMModel that has its own `call`.
+        rho: The radius of the perturbation: a float >= 0, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's iterations.
+            0 is exactly the plain optimizer, in one pass. Defaults to 0.05.
+        num_batch_splits: If not `None`, the batch (of each replica) is split into this many parts,
+            each with a perturbation of its own (m-sharpness), and the mean of their gradients is
+            applied. Defaults to `None`, one perturbation for the batch.
+        normalize: If `False`, `e = rho * g`, what the theory uses. Defaults to `True`.
+        adaptive: If `True`, the perturbation is invariant to the scale of weights (ASAM):
+            `e = rho * T^2 g / (||T g||_2 + 1e-12)` with `T = |w| + 0.01`; with `normalize=False`,
+            `e = rho * T^2 g`. ASAM wants a larger rho, 0.5 to 2. Defaults to `False`.
+        sync_perturbation: Under a distribution strategy, if `True`, the ascent gradient is averaged
+            over replicas before it becomes a perturbation, and R replicas equal one device on the
+            whole batch. If `False`, each perturbs with its own (m-sharpness with m the replica's
+            batch, one communication less). No effect without a strategy. Defaults to `False`.
+        masks: Pruning masks: a dict from `variable.path` to a boolean array of the variable's shape
+            (`True` is kept), or a list parallel to `model.trainable_variables` with `None` for a
+            weight that is dense. Masked weights are set to zero, and are zero in every pass.
+            Needs a built model. Defaults to `None`.
+        name: Name of the model.
+        **kwargs: `dtype` and `trainable`, for subclasses that have their own `call`.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range, or masks do not match their weights.
+
+    Example:
+
+    >>> import keras, numpy as np
+    >>> net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> sam = SAMModel(net, rho=0.05)
+    >>> sam.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> history = sam.fit(np.ones((8, 4)), np.zeros(8), verbose=0)
+    >>> net.predict(np.ones((1, 4)), verbose=0).shape  # sam.model is net
+    (1, 3)
+
+    References:
+        - Foret et al. 2021, https://arxiv.org/abs/2010.01412, algorithm 1
+        - Kwon et al. 2021, https://arxiv.org/abs/2102.11600, eq. 6 (`adaptive`)
+        - Andriushchenko and Flammarion 2022, https://arxiv.org/abs/2206.06232 (`normalize=False`)
+    """
+
+    def __init__(
+        self,
+        model: keras.Model | None = None,
+        rho: float | LearningRateSchedule = 0.05,
+        num_batch_splits: int | None = None,
+        *,
+        normalize: bool = True,
+        adaptive: bool = False,
+        sync_perturbation: bool = False,
+        masks: Mapping[str, Any] | Sequence[Any] | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if model is None and type(self).call is SAMModel.call:
+            raise TypeError(
+                "`model` must be a keras.Model, unless a subclass of SAMModel defines `call`. "
+                "Received: `model=None`"
+            )
+        if model is not None and not isinstance(model, keras.Model):
+            raise TypeError(
+                f"`model` must be a keras.Model. Received: `model={model!r}` of {type(model)}"
+            )
+        if isinstance(model, SAMModel):
+            raise TypeError(f"`model` must not be a SAMModel itself. Received: `model={model!r}`")
+        if model is not None and type(model).train_step is not keras.Model.train_step:
+            warnings.warn(
+                f"{type(model).__name__} has a `train_step` of its own, which SAMModel replaces. "
+                "Put what it computes into `compute_loss`, which SAMModel calls.",
+                stacklevel=2,
+            )
+        rho = _valid_rho(rho)
+        _check_splits(num_batch_splits)
+        for argument, value in [
+            ("normalize", normalize),
+            ("adaptive", adaptive),
+            ("sync_perturbation", sync_perturbation),
+        ]:
+            if not isinstance(value, bool | np.bool_):
+                raise TypeError(f"`{argument}` must be a bool. Received: `{argument}={value!r}`")
+        if model is not None:
+            # The wrapped model casts its own inputs, by its own policy, as if it stood alone.
+            kwargs = {"dtype": model.dtype_policy, "autocast": False, **kwargs}
+        super().__init__(name=name, **kwargs)
+        self.model: Any = model
+        self.num_batch_splits = num_batch_splits
+        self.normalize = bool(normalize)
+        self.adaptive = bool(adaptive)
+        self.sync_perturbation = bool(sync_perturbation)
+        self.perturbation = perturbation.perturbation(self.normalize, self.adaptive)
+        self._rho = rho
+        self._masks: Any = None  # A Masks layer, once there are masks.
+        if model is not None and model.built:
+            self.built = True
+        if masks is not None:
+            self.masks = masks
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        # `training` travels to the wrapped model, whose `call` may not take it, by Keras's context.
+        return self.model(inputs)
+
+    @property
+    def rho(self) -> float | LearningRateSchedule:
+        """The radius. It may be set between steps and between epochs."""
+        return self._rho
+
+    @rho.setter
+    def rho(self, rho: float | LearningRateSchedule) -> None:
+        self._rho = _valid_rho(rho)
+        self._renew_train_function()
+
+    def compile(  # type: ignore[override]
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+    ) -> None:
+        """Configures the model for training, with the arguments of `keras.Model.compile`.
+
+        `jit_compile=True` also works under a `tf.distribute` strategy, and `"auto"` is XLA on
+        accelerators, with and without a strategy, and not on a CPU, where it is slower.
+
+        Raises:
+            ValueError: If the optimizer accumulates gradients under a strategy with several
+                replicas (Keras cannot), or if `jit_compile` meets layers that synchronise there.
+        """
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
+        if self._wrapped_overrides("compute_loss"):
+            keras_internals.lend_compiled_loss(self, self.model)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        # As Keras does for models whose `compile` is its own.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(
+        self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
+        """Trains the model, with the arguments of `keras.Model.fit`."""
+        self._check_batch(x, batch_size)
+        history = super().fit(x, y, batch_size, *args, **kwargs)
+        if self._masks is not None:
+            self._masks.apply()  # An optimizer with `use_ema` has just put averages in place.
+        return history
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Takes one step, with the arguments of `keras.Model.train_on_batch`."""
+        self._check_batch(x, None)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The total loss, by the wrapped model's own `compute_loss` if it overrides Keras's."""
+        if self._wrapped_overrides("compute_loss"):
+            return compute_loss(self.model, x, y, y_pred, sample_weight, training)
+        return super().compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+        )
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """The logs, those of the wrapped model's own `compute_metrics` included."""
+        logs = super().compute_metrics(x, y, y_pred, sample_weight)
+        if self._wrapped_overrides("compute_metrics"):
+            logs = {**self.model.compute_metrics(x, y, y_pred, sample_weight), **logs}
+        return logs
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """All metrics, those that the wrapped model made itself included."""
+        metrics = super().metrics
+        if self.model is not None:
+            metrics = [*metrics, *keras_internals.own_metrics(self.model)]
+        return metrics
+
+    @property
+    def masks(self) -> dict[str, np.ndarray]:
+        """The pruning masks: from `variable.path` to a boolean array, `True` where kept."""
+        return {path: np.asarray(mask) for path, mask in self.mask_variables.items()}
+
+    @masks.setter
+    def masks(self, masks: Mapping[str, Any] | Sequence[Any]) -> None:
+        if not self.built:
+            raise ValueError(
+                "`masks` need a built model, whose weights exist: call it on a batch first. "
+                f"Received: a model that is not built, {self.name!r}"
+            )
+        checked = check_masks(masks, self.trainable_variables, self._own_weights())
+        before = self.mask_variables.keys()
+        if self._masks is None:
+            keras_internals.attach(self, "_masks", Masks())
+        with self.creation_scope():
+            self._masks.set(checked, self._own_weights())
+        if self.mask_variables.keys() != before:
+            self._renew_train_function()
+
+    @property
+    def mask_variables(self) -> dict[str, keras.Variable]:
+        """From the path of each masked weight to its boolean mask variable."""
+        return {} if self._masks is None else self._masks.by_path
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for index, weight in enumerate(self._own_weights()):
+            if weight.path in self.mask_variables:
+                store[f"mask_{index}"] = np.asarray(self.mask_variables[weight.path])
+
+    def load_own_variables(self, store: Any) -> None:
+        stored = {key: store[key] for key in store}
+        weights = self._own_weights()
+        masks = {
+            weights[int(key.removeprefix("mask_"))].path: np.asarray(stored.pop(key))
+            for key in list(stored)
+            if key.startswith("mask_")
+        }
+        super().load_own_variables(stored)
+        if masks or self.mask_variables:
+            self.masks = masks
+
+    def get_config(self) -> dict[str, Any]:
+        rho = self.rho
+        config = {
+            "rho": keras.saving.serialize_keras_object(rho)
+            if isinstance(rho, LearningRateSchedule)
+            else rho,
+            "num_batch_splits": self.num_batch_splits,
+            "normalize": self.normalize,
+            "adaptive": self.adaptive,
+            "sync_perturbation": self.sync_perturbation,
+            "name": self.name,
+        }
+        if self.model is not None:
+            config["model"] = keras.saving.serialize_keras_object(self.model)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SAMModel":
+        config = dict(config)
+        for key in ("model", "rho"):
+            if isinstance(config.get(key), dict):
+                config[key] = keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+    def export(self, filepath: str, *args: Any, **kwargs: Any) -> Any:
+        """Exports the plain net, with the arguments of `keras.Model.export`."""
+        if self.model is None:
+            return super().export(filepath, *args, **kwargs)
+        return self.model.export(filepath, *args, **kwargs)
+
+    def _own_weights(self) -> list[keras.Variable]:
+        masks = {id(mask) for mask in self.mask_variables.values()}
+        return [weight for weight in self.weights if id(weight) not in masks]
+
+    def _renew_train_function(self) -> None:
+        """Traces the training step anew at its next call: something constant in it has changed."""
+        if getattr(self, "train_function", None) is not None:
+            self.make_train_function(force=True)
+
+    def _wrapped_overrides(self, method: str) -> bool:
+        return self.model is not None and (
+            getattr(type(self.model), method) is not getattr(keras.Model, method)
+        )
+
+    def _check_batch(self, x: Any, batch_size: int | None) -> None:
+        splits = self.num_batch_splits
+        if splits is None or splits == 1:
+            return
+        examples = examples_per_batch(x, batch_size)
+        if examples is not None and examples // self.replicas() < splits:
+            raise ValueError(
+                "`num_batch_splits` must not be above the number of examples in a (replica's) "
+                f"batch, which is {examples // self.replicas()}. "
+                f"Received: `num_batch_splits={splits}`"
+            )
+
+
+def _valid_rho(rho: Any) -> float | LearningRateSchedule:
+    if isinstance(rho, LearningRateSchedule):
+        return rho
+    return nonnegative("rho", rho, " or a keras.optimizers.schedules.LearningRateSchedule")
+
+
+def _check_splits(num_batch_splits: Any) -> None:
+    if num_batch_splits is None:
+        return
+    if isinstance(num_batch_splits, bool) or not isinstance(num_batch_splits, numbers.Integral):
+        raise TypeError(
+            "`num_batch_splits` must be an int or None. "
+            f"Received: `num_batch_splits={num_batch_splits!r}`"
+        )
+    if num_batch_splits < 1:
+        raise ValueError(
+            f"`num_batch_splits` must be >= 1. Received: `num_batch_splits={num_batch_splits}`"
+        )
