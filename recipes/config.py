@@ -1,0 +1,242 @@
+"""What one training run is: everything that its result depends on, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import numbers
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+# The longest folder name that common file systems take, less room for suffixes.
+_LONGEST_NAME = 200
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": ("sgd", "adam", "adamw"),
+    "schedule": ("constant", "step", "cosine"),
+    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+}
+
+
+def _setting(default: Any, text: str) -> Any:
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata={"help": text})
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The settings of one run. Same settings, same device kind: same numbers.
+
+    How a run is carried out (XLA, logs, number of devices) is not here: see `Runtime`.
+
+    Args:
+        dataset: Name of the data, a key of `recipes.datasets`.
+        network: "mlp", "resnet18", "resnet50" or "vit".
+        width: Scales the network: the factor w of the MLP's [300 w, 100 w] hidden units, the
+            filters of a ResNet's first stage, the hidden dimension of a ViT. > 0. Defaults to 1.
+        network_options: Further arguments of the network's function. Defaults to none.
+        rho: Radius of the SAM perturbation, >= 0; 0 is the plain optimizer. Defaults to 0.
+        normalize: Whether the perturbation is `rho * g / ||g||` or `rho * g`. Defaults to `True`.
+        adaptive: Whether the perturbation is ASAM's. Defaults to `False`.
+        num_batch_splits: Parts of a batch with a perturbation each; `None` is one for all of it.
+        sync_perturbation: Whether replicas share one perturbation. Defaults to `False`.
+        sparsity: Share of the kernels' weights that is pruned before training, in [0, 1).
+        pruner: The score of `keras_sam.sparsity.prune`. Defaults to "random".
+        label_noise: Share of the training labels that is wrong, in [0, 1]. Defaults to 0.
+        noise: Kind of label noise: "symmetric" or "pair_flip". Defaults to "symmetric".
+        train_size: Number of training examples to keep, `None` for all.
+        augment: Whether training images are augmented, where the data has an augmentation.
+        seed: Fixes initial weights, order of the data, augmentation, label noise and masks.
+        epochs: Passes over the training data.
+        batch_size: Examples a step, over all replicas together.
+        optimizer: "sgd", "adam" or "adamw".
+        learning_rate: The highest learning rate, > 0.
+        momentum: Of SGD, in [0, 1].
+        weight_decay: Coupled (`wd * w` joins the gradient before the momentum) for "sgd",
+            decoupled for "adamw"; "adam" takes none. 0 switches it off.
+        schedule: "constant", "step" (times `decay` at each of the `milestones`) or "cosine" to 0.
+        milestones: Where "step" decays, as fractions of all steps, rising, each in (0, 1).
+        decay: The factor of "step", in (0, 1].
+        warmup_steps: Steps over which the learning rate first rises linearly from 0.
+        patience: If not `None`, stop once validation accuracy has not risen for so many epochs.
+        precision: "float32", "mixed_float16" or "mixed_bfloat16".
+
+    Raises:
+        TypeError: If a setting is of the wrong type.
+        ValueError: If a setting is out of range.
+
+    Example:
+
+    >>> default = RunConfig(dataset="digits", network="mlp")
+    >>> config = RunConfig(dataset="digits", network="mlp", width=4, rho=0.05, seed=1)
+    >>> config.name(default)
+    'width=4,rho=0.05,seed=1'
+    >>> RunConfig.from_dict(config.to_dict()) == config
+    True
+    """
+
+    dataset: str = _setting(dataclasses.MISSING, "name of the data")
+    network: str = _setting(dataclasses.MISSING, "name of the network")
+    width: float = _setting(1.0, "factor on the MLP's [300, 100]; filters; or hidden dimension")
+    network_options: Mapping[str, Any] = _setting({}, "further arguments of the network")
+    rho: float = _setting(0.0, "radius of the SAM perturbation; 0 is the plain optimizer")
+    normalize: bool = _setting(True, "perturb by rho * g / ||g||, not rho * g")
+    adaptive: bool = _setting(False, "adaptive SAM (ASAM)")
+    num_batch_splits: int | None = _setting(None, "parts of a batch with a perturbation each")
+    sync_perturbation: bool = _setting(False, "one perturbation for all replicas")
+    sparsity: float = _setting(0.0, "share of the kernels' weights pruned before training")
+    pruner: str = _setting("random", "score by which weights are pruned")
+    label_noise: float = _setting(0.0, "share of wrong training labels")
+    noise: str = _setting("symmetric", "kind of label noise")
+    train_size: int | None = _setting(None, "number of training examples to keep")
+    augment: bool = _setting(True, "augment the training images, where the data can be")
+    seed: int = _setting(0, "fixes initial weights, order, augmentation, noise and masks")
+    epochs: int = _setting(100, "passes over the training data")
+    batch_size: int = _setting(128, "examples a step, over all replicas")
+    optimizer: str = _setting("sgd", "sgd, adam or adamw")
+    learning_rate: float = _setting(0.1, "highest learning rate")
+    momentum: float = _setting(0.9, "momentum of SGD")
+    weight_decay: float = _setting(1e-4, "weight decay; 0 switches it off")
+    schedule: str = _setting("step", "constant, step or cosine")
+    milestones: tuple[float, ...] = _setting((0.5, 0.75), "where step decays, as fractions of all")
+    decay: float = _setting(0.1, "factor of the step schedule")
+    warmup_steps: int = _setting(0, "steps of linear warm-up")
+    patience: int | None = _setting(None, "stop after so many epochs without a better validation")
+    precision: str = _setting("float32", "float32, mixed_float16 or mixed_bfloat16")
+
+    def __post_init__(self) -> None:
+        for field, kind in zip(dataclasses.fields(self), _kinds().values(), strict=True):
+            value = _cast(field.name, getattr(self, field.name), kind)
+            object.__setattr__(self, field.name, value)
+        for name in ("width", "learning_rate", "decay"):
+            self._require(name, getattr(self, name) > 0, "> 0")
+        for name in ("rho", "weight_decay", "seed", "warmup_steps"):
+            self._require(name, getattr(self, name) >= 0, ">= 0")
+        for name in ("epochs", "batch_size", "num_batch_splits", "train_size", "patience"):
+            value = getattr(self, name)
+            self._require(name, value is None or value >= 1, ">= 1")
+        for name in ("label_noise", "momentum"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        self._require("sparsity", 0 <= self.sparsity < 1, "in [0, 1)")
+        self._require("decay", self.decay <= 1, "in (0, 1]")
+        rising = all(0 < fraction < 1 for fraction in self.milestones)
+        rising = rising and list(self.milestones) == sorted(set(self.milestones))
+        self._require("milestones", rising, "rising fractions in (0, 1)")
+        for name, choices in _CHOICES.items():
+            self._require(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError(
+                "`weight_decay` must be 0 with `optimizer='adam'`; 'adamw' has it. "
+                f"Received: `weight_decay={self.weight_decay}`"
+            )
+
+    def name(self, default: RunConfig) -> str:
+        """A folder name that holds every setting in which this run differs from `default`.
+
+        Two different runs of one recipe never share a name.
+        """
+        changed = [f"{key}={_text(value)}" for key, (value, _) in self.differences(default).items()]
+        name = ",".join(changed).replace("/", "|") or "default"
+        if len(name) > _LONGEST_NAME:
+            digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+            name = f"{name[: _LONGEST_NAME - 17]}~{digest}"
+        return name
+
+    def differences(self, other: RunConfig) -> dict[str, tuple[Any, Any]]:
+        """From the name of each setting that is not the same to both values: this one's, other's.
+
+        Options of the network are named like settings.
+        """
+        mine, others = _flat(self), _flat(other)
+        return {
+            key: (mine.get(key), others.get(key))
+            for key in [*mine, *(key for key in others if key not in mine)]
+            if mine.get(key) != others.get(key)
+        }
+
+    def replace(self, **changes: Any) -> RunConfig:
+        """The same run with some settings changed.
+
+        Raises:
+            ValueError: If a name is no setting, or a value is out of range.
+        """
+        _check_known(changes)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain data, ready for JSON."""
+        data = dataclasses.asdict(self)
+        data["milestones"] = list(self.milestones)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RunConfig:
+        """The config whose `to_dict` is `data`. Settings that are missing take their default.
+
+        Raises:
+            ValueError: If a key is no setting.
+        """
+        _check_known(data)
+        return cls(**data)
+
+    def _require(self, name: str, holds: bool, allowed: str) -> None:
+        if not holds:
+            raise ValueError(
+                f"`{name}` must be {allowed}. Received: `{name}={getattr(self, name)!r}`"
+            )
+
+
+def _kinds() -> dict[str, Any]:
+    return typing.get_type_hints(RunConfig)
+
+
+def _check_known(names: Mapping[str, Any]) -> None:
+    known = _kinds()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"A run's settings must be among {', '.join(known)}. Received: `{unknown[0]}`"
+        )
+
+
+def _cast(name: str, value: Any, kind: Any) -> Any:
+    """The value in the one form that equality and names rely on: 4 as a width is 4.0."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"`{name}` must be finite. Received: `{name}={value}`")
+        return float(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    if typing.get_origin(kind) is tuple and isinstance(value, tuple | list):
+        return tuple(_cast(name, item, float) for item in value)
+    if typing.get_origin(kind) is Mapping and isinstance(value, Mapping):
+        return dict(value)
+    expected = getattr(kind, "__name__", str(kind))
+    raise TypeError(f"`{name}` must be of type {expected}. Received: `{name}={value!r}`")
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    flat = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name != "network_options"
+    }
+    return {**flat, **config.network_options}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, tuple | list):
+        return "+".join(_text(item) for item in value)
+    return str(value)

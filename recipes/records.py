@@ -1,0 +1,194 @@
+"""Records: one JSON line a finished run, from which all tables and figures are drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recipes.config import RunConfig
+
+FINISHED = "finished"
+DIVERGED = "diverged"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """The result of one run.
+
+    Args:
+        config: The run's settings.
+        environment: Versions, backend, devices: what else the numbers may depend on.
+        parameters: Number of trainable weights.
+        kept_parameters: Those that are not pruned.
+        status: "finished", or "diverged" if the training loss became NaN or infinite.
+        curves: From the name of a metric to its value after each epoch: `loss` and `accuracy` (the
+            mean over the epoch's clean passes), `val_*`, `test_*`, `learning_rate`.
+        selected: Metrics of the epoch with the best validation accuracy (the lowest validation loss
+            among equals): the numbers to report. Empty if the run diverged.
+        last: Metrics of the last epoch.
+        best_test: Metrics of the epoch with the best *test* accuracy, which is how the paper's code
+            reports. The test set then takes part in the selection: only for comparison with it.
+        train: `loss` and `accuracy` of the final weights on the training examples as they are
+            stored, without augmentation, by their (noisy) labels: does the network interpolate?
+        seconds: Time spent training and evaluating, over all interrupted starts.
+
+    `selected`, `last` and `best_test` hold `epoch` (from 1) and the metrics of `curves`.
+    """
+
+    config: RunConfig
+    environment: Mapping[str, Any]
+    parameters: int
+    kept_parameters: int
+    status: str
+    curves: Mapping[str, Sequence[float]]
+    selected: Mapping[str, float]
+    last: Mapping[str, float]
+    best_test: Mapping[str, float]
+    train: Mapping[str, float]
+    seconds: float
+
+    def to_json(self) -> str:
+        """The record as one line of strict JSON: NaN and infinity become null."""
+        data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        data["config"] = self.config.to_dict()
+        return json.dumps(_finite(data), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Record:
+        """The record that `to_json` wrote; null in curves and metrics becomes NaN.
+
+        Raises:
+            ValueError: If the line is no record.
+        """
+        data = json.loads(line)
+        names = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(data, dict) or not set(names) <= set(data):
+            raise ValueError(f"A record must be an object with {names}. Received: `line={line!r}`")
+        data = {name: data[name] for name in names}
+        data["config"] = RunConfig.from_dict(data["config"])
+        for key in ("curves", "selected", "last", "best_test", "train"):
+            data[key] = _with_nan(data[key])
+        return cls(**data)
+
+
+def summarize(curves: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Picks the epochs that a record names out of the curves: `selected`, `last`, `best_test`.
+
+    Args:
+        curves: From metric to its value after each epoch, at least one epoch.
+
+    Example:
+
+    >>> curves = {"val_accuracy": [0.7, 0.9, 0.9], "val_loss": [1.0, 0.6, 0.5],
+    ...           "test_accuracy": [0.8, 0.9, 0.7]}
+    >>> {name: row["epoch"] for name, row in summarize(curves).items()}
+    {'selected': 3, 'last': 3, 'best_test': 2}
+    """
+    epochs = range(len(curves["val_accuracy"]))
+    best = max(
+        epochs,
+        key=lambda i: (_worst(curves["val_accuracy"][i]), _worst(-curves["val_loss"][i])),
+    )
+    best_test = max(epochs, key=lambda i: _worst(curves["test_accuracy"][i]))
+    return {
+        name: {"epoch": epoch + 1, **{key: values[epoch] for key, values in curves.items()}}
+        for name, epoch in [("selected", best), ("last", epochs[-1]), ("best_test", best_test)]
+    }
+
+
+def append_record(path: str | os.PathLike[str], record: Record) -> None:
+    """Appends a record so that a crash or another writer never mixes two lines.
+
+    The line goes out in one write to a file opened for appending, and is on disk on return. What a
+    crash tore off before is closed by a newline first, so that it costs no line but itself.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = record.to_json().encode() + b"\n"
+    with open(path, "ab+", buffering=0) as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        written = file.write(line)  # Unbuffered: one system call, which appends whatever the seek.
+        if written != len(line):
+            raise OSError(f"Only {written} of {len(line)} bytes of a record went to {path}.")
+        os.fsync(file.fileno())
+
+
+def read_records(*paths: str | os.PathLike[str]) -> list[Record]:
+    """Reads all records of some files, or of all files `records*.jsonl` below a folder.
+
+    A line that is no record, as a crash may leave at the end of a file, is reported by a warning
+    and skipped. Of several records of one config (two machines may have run it) the first counts.
+
+    Args:
+        *paths: Files, or folders. A file that does not exist has no records.
+
+    Example:
+
+    ```python
+    for record in read_records("runs/digits"):
+        print(record.config.rho, record.selected["test_accuracy"])
+    ```
+    """
+    records: dict[str, Record] = {}
+    for path in map(pathlib.Path, paths):
+        files = sorted(path.rglob("records*.jsonl")) if path.is_dir() else [path]
+        for file in files:
+            for record in _read_file(file):
+                key = json.dumps(record.config.to_dict(), sort_keys=True)
+                records.setdefault(key, record)
+    return list(records.values())
+
+
+def find_record(config: RunConfig, *paths: str | os.PathLike[str]) -> Record | None:
+    """The record of a run with exactly these settings, or `None` if there is none."""
+    return next((r for r in read_records(*paths) if r.config == config), None)
+
+
+def _read_file(file: pathlib.Path) -> list[Record]:
+    if not file.exists():
+        return []
+    records = []
+    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(Record.from_json(line.decode()))
+        except (ValueError, TypeError, KeyError) as error:
+            warnings.warn(
+                f"{file}, line {number}, is no record (torn by a crash?) and is skipped: "
+                f"{line[:60]!r}... ({type(error).__name__})",
+                stacklevel=3,
+            )
+    return records
+
+
+def _worst(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _with_nan(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    def restore(value: Any) -> Any:
+        return math.nan if value is None else value
+
+    return {
+        key: [restore(item) for item in value] if isinstance(value, list) else restore(value)
+        for key, value in metrics.items()
+    }
