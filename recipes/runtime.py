@@ -1,0 +1,139 @@
+"""How a run is carried out: what changes its speed and its logs, not its result."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+
+def _flag(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """How to carry out runs. Results agree to rounding whatever is chosen here.
+
+    Args:
+        jit: Whether the step is compiled by XLA; `None` leaves it to the device, the default.
+        steps_per_execution: Steps between two returns to Python, a divisor of the steps of an
+            epoch; `None` takes the largest divisor up to 100. Defaults to `None`.
+        devices: Devices to train on, such as ("GPU:0", "GPU:1"), mirrored if there are several;
+            `None` takes all local GPUs, or the CPU. Defaults to `None`.
+        deterministic: Whether operations that are faster when they are not reproducible (on GPUs)
+            are kept off. Defaults to `False`.
+        tensorboard: Whether TensorBoard logs are written. Defaults to `False`.
+        csv: Whether the curves are written as `curves.csv` during the run. Defaults to `False`.
+        save_model: Whether the trained network is kept as `model.keras`. Defaults to `False`.
+        progress: Whether progress is shown. Defaults to `True`.
+        checkpoint_seconds: A checkpoint is written after an epoch if the last one is older than
+            this; 0 writes one after each epoch. Defaults to 0.
+
+    Raises:
+        ValueError: If `steps_per_execution` is below 1 or `checkpoint_seconds` is negative.
+    """
+
+    jit: bool | None = _flag(None, "compile the step by XLA (default: on accelerators)")
+    steps_per_execution: int | None = _flag(None, "steps between two returns to Python")
+    devices: tuple[str, ...] | None = _flag(None, "devices to train on (default: all local GPUs)")
+    deterministic: bool = _flag(False, "reproducible operations only, also on GPUs")
+    tensorboard: bool = _flag(False, "write TensorBoard logs")
+    csv: bool = _flag(False, "write curves.csv during the run")
+    save_model: bool = _flag(False, "keep the trained network as model.keras")
+    progress: bool = _flag(True, "show progress")
+    checkpoint_seconds: float = _flag(0.0, "least time between two checkpoints")
+
+    def __post_init__(self) -> None:
+        if self.steps_per_execution is not None and self.steps_per_execution < 1:
+            raise ValueError(
+                "`steps_per_execution` must be >= 1 or None. "
+                f"Received: `steps_per_execution={self.steps_per_execution}`"
+            )
+        if not self.checkpoint_seconds >= 0:
+            raise ValueError(
+                "`checkpoint_seconds` must be >= 0. "
+                f"Received: `checkpoint_seconds={self.checkpoint_seconds}`"
+            )
+        if self.deterministic:
+            import tensorflow as tf
+
+            tf.config.experimental.enable_op_determinism()
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """The steps per execution for an epoch of so many steps.
+
+        Keras runs past the end of an epoch that the number does not divide.
+
+        Raises:
+            ValueError: If the number asked for is no divisor.
+        """
+        if self.steps_per_execution is None:
+            return max(n for n in range(1, 101) if steps_per_epoch % n == 0)
+        if steps_per_epoch % self.steps_per_execution:
+            raise ValueError(
+                f"`steps_per_execution` must divide the steps of an epoch, {steps_per_epoch}. "
+                f"Received: `steps_per_execution={self.steps_per_execution}`"
+            )
+        return self.steps_per_execution
+
+    def strategy(self) -> Any:
+        """A `MirroredStrategy` over the devices, or `None` where there is one device only."""
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            return None
+        import tensorflow as tf
+
+        devices: Sequence[str] = self.devices or [
+            f"GPU:{index}" for index, _ in enumerate(tf.config.list_logical_devices("GPU"))
+        ]
+        if len(devices) > 1 or self.devices:
+            return tf.distribute.MirroredStrategy(list(devices))
+        return None
+
+    def environment(self, replicas: int) -> dict[str, Any]:
+        """What a record says of the place of the run: versions, backend, devices."""
+        import keras
+
+        backend = keras.backend.backend()
+        return {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            **{name: importlib.metadata.version(name) for name in ("keras", "keras_sam", "numpy")},
+            "backend": backend,
+            "backend_version": importlib.metadata.version(backend),
+            "device": _device_name(backend),
+            "replicas": replicas,
+            "jit": self.jit,
+            "deterministic": self.deterministic,
+        }
+
+
+def scope(strategy: Any) -> contextlib.AbstractContextManager[Any]:
+    """The strategy's scope, or no scope where there is no strategy."""
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def _device_name(backend: str) -> str:
+    """The name of the first accelerator, or the CPU with its number of cores."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        for device in tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_device_details(device).get("device_name", "GPU")
+    elif backend == "jax":
+        import jax
+
+        if jax.default_backend() != "cpu":
+            return jax.devices()[0].device_kind
+    elif backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name()
+    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"

@@ -1,0 +1,172 @@
+"""Comparisons as text, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from scipy import stats
+
+from recipes.comparison import Comparison, RhoResult, fixed_rho
+
+# Settings that get a column of their own where comparisons differ in them.
+_NEVER_SHOWN = ("rho", "seed", "width")
+
+
+def rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """One flat row a comparison, in plain numbers: what `table`, `to_csv` and `to_json` show.
+
+    Accuracies and gains are fractions, not percent. What is not known is NaN.
+    """
+    fixed = fixed_rho(found)
+    varying = _varying(found)
+    result = []
+    for comparison in found:
+        settings = {} if comparison.config is None else comparison.config.to_dict()
+        row = {"width": comparison.width, "parameters": comparison.parameters}
+        row |= {name: settings.get(name) for name in varying}
+        row["seeds"] = max((len(r.tests) for r in comparison.results), default=0)
+        row["diverged"] = sum(r.diverged for r in comparison.results)
+        row |= _columns("sgd", comparison.baseline, ("test", "test_error", "train_loss"))
+        row |= _columns(
+            "sam",
+            comparison.best,
+            ("rho", "test", "test_error", "train_loss", "gain", "gain_error"),
+        )
+        at_fixed = None if fixed is None else comparison.at(fixed)
+        row |= _columns("fixed", at_fixed, ("rho", "test", "gain", "gain_error"))
+        result.append(row)
+    return result
+
+
+def table(found: Sequence[Comparison]) -> str:
+    """The comparisons as an aligned Markdown table, with a line below on each unclear gain.
+
+    Accuracies and gains are in percent and points, with their standard errors.
+    """
+    varying = _varying(found)
+    header = ["width", "parameters", *varying, "SGD test %", "SAM test %", "gain", "best rho"]
+    header += ["gain, fixed rho", "SGD train loss", "SAM train loss"]
+    lines = [header]
+    for row in rows(found):
+        lines.append(
+            [
+                f"{row['width']:g}",
+                f"{row['parameters']:,}",
+                *(str(row[name]) for name in varying),
+                _percent(row["sgd_test"], row["sgd_test_error"]),
+                _percent(row["sam_test"], row["sam_test_error"]),
+                _percent(row["sam_gain"], row["sam_gain_error"], signed=True),
+                f"{row['sam_rho']:g}",
+                _percent(row["fixed_gain"], row["fixed_gain_error"], signed=True),
+                f"{row['sgd_train_loss']:.4f}",
+                f"{row['sam_train_loss']:.4f}",
+            ]
+        )
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    text = [
+        "| "
+        + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    ]
+    text.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
+    return "\n".join([*text, "", *notes(found)])
+
+
+def notes(found: Sequence[Comparison]) -> list[str]:
+    """What a reader of the table must know: the fixed rho, gains within noise, diverged runs."""
+    lines = []
+    seeds = {len(r.tests) for c in found for r in c.results}
+    fixed = fixed_rho(found)
+    if seeds:
+        lines.append(f"Mean and standard error over {'-'.join(map(str, sorted(seeds)))} seed(s).")
+    if fixed is not None:
+        lines.append(f"Fixed rho: {fixed:g}, the best on validation over all rows.")
+    for comparison in found:
+        name = f"{comparison.parameters:,} parameters"
+        best = comparison.best
+        if best is not None and not gain_is_clear(best):
+            lines.append(
+                f"{name}: the gain of {_percent(best.gain, best.gain_error, signed=True)} "
+                "is within noise (95 % t-interval over the paired seeds includes 0)."
+            )
+        lines += [
+            f"{name}: {result.diverged} run(s) diverged at rho {result.rho:g}."
+            for result in comparison.results
+            if result.diverged
+        ]
+    return lines
+
+
+def gain_is_clear(result: RhoResult, confidence: float = 0.95) -> bool:
+    """Whether the t-interval of the paired gain leaves out 0; never with fewer than two pairs."""
+    if len(result.gains) < 2:
+        return False
+    quantile = stats.t.ppf((1 + confidence) / 2, len(result.gains) - 1)
+    return abs(result.gain) > quantile * result.gain_error
+
+
+def to_csv(found: Sequence[Comparison]) -> str:
+    """The rows as CSV, one line a comparison."""
+    text = io.StringIO()
+    data = rows(found)
+    writer = csv.DictWriter(text, fieldnames=list(data[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(data)
+    return text.getvalue()
+
+
+def to_json(found: Sequence[Comparison]) -> str:
+    """The rows as JSON, with what was measured at every rho; NaN is null."""
+    data = []
+    for comparison, row in zip(found, rows(found), strict=True):
+        measured = [
+            {
+                "rho": result.rho,
+                "score": result.score,
+                "test": result.test,
+                "test_error": result.test_error,
+                "gain": result.gain,
+                "gain_error": result.gain_error,
+                "train_loss": result.train_loss,
+                "seeds": list(result.tests),
+                "diverged": result.diverged,
+            }
+            for result in comparison.results
+        ]
+        data.append(row | {"results": [_without_nan(entry) for entry in measured]})
+    return json.dumps([_without_nan(row) for row in data], indent=1, allow_nan=False)
+
+
+def _columns(prefix: str, result: RhoResult | None, names: Sequence[str]) -> dict[str, float]:
+    return {
+        f"{prefix}_{name}": math.nan if result is None else getattr(result, name) for name in names
+    }
+
+
+def _varying(found: Sequence[Comparison]) -> list[str]:
+    """The settings in which the comparisons differ."""
+    settings = [comparison.config.to_dict() for comparison in found if comparison.config]
+    return [
+        name
+        for name in (settings[0] if settings else {})
+        if name not in _NEVER_SHOWN and len({str(s[name]) for s in settings}) > 1
+    ]
+
+
+def _percent(value: float, error: float, signed: bool = False) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{100 * value:{'+' if signed else ''}.2f} ± {100 * error:.2f}"
+
+
+def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and math.isnan(value) else value
+        for key, value in row.items()
+    }
