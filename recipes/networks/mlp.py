@@ -32,8 +32,8 @@ def mlp(
         seed: fixes every initial weight, an integer >= 0.
 
     Returns:
-        A functional `keras.Model` from (batch, *input_shape) to logits (batch, classes), with layers
-        "hidden1", "hidden2" and "logits".
+        A functional `keras.Model` from (batch, *input_shape) to logits (batch, classes). Its layers
+        are named "hidden1", "hidden2" and "logits".
 
     Raises:
         ValueError: `width` gives no hidden unit; `seed` is no integer >= 0.

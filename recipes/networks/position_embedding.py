@@ -12,7 +12,9 @@ from recipes.networks.initializers import layer_seed
 
 @keras.saving.register_keras_serializable(package="recipes")
 class PositionEmbedding(keras.layers.Layer):
-    """Adds a learned vector to each token: y[b, t] = x[b, t] + p[t], with p ~ N(0, 0.02^2) at first.
+    """Adds a learned vector to each token: y[b, t] = x[b, t] + p[t].
+
+    The initial p is normal with mean 0 and standard deviation 0.02.
 
     Args:
         seed: the network's seed, an integer >= 0; with the layer's name it fixes the initial p.

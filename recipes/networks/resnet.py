@@ -79,8 +79,8 @@ def resnet50(
 
         block(x) = ReLU(shortcut(x) + BN(conv1x1(ReLU(BN(conv3x3(ReLU(BN(conv1x1(x)))))))))
 
-    The 3x3 convolution carries the stride. The scale of each block's last batch normalisation starts
-    at zero, so that every block starts as the identity (or its shortcut).
+    The 3x3 convolution carries the stride. The scale of each block's last batch normalisation is
+    zero at first, so that every block starts as its shortcut.
 
     Trainable parameters for 1000 classes (moving statistics are not counted):
 

@@ -51,8 +51,8 @@ def vit(
         named "embedding", "positions", "block1_query", ..., "block1_mlp1", ..., "logits".
 
     Raises:
-        ValueError: `heads` does not divide `hidden_dim`; `patch` does not divide the image; a size is
-            below 1; `seed` is no integer >= 0.
+        ValueError: `heads` does not divide `hidden_dim`; `patch` does not divide the image; a size
+            is below 1; `seed` is no integer >= 0.
 
     Example:
 
@@ -60,8 +60,8 @@ def vit(
     model = vit(hidden_dim=96, depth=6, patch=4, heads=3)
     ```
 
-    References: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, section 3.1; Beyer et
-    al., "Better plain ViT baselines for ImageNet-1k", arXiv 2205.01580 (mean over tokens).
+    References: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, section 3.1; Beyer
+    et al., "Better plain ViT baselines for ImageNet-1k", arXiv 2205.01580 (mean over tokens).
     """
     sizes = {"hidden_dim": hidden_dim, "depth": depth, "patch": patch, "heads": heads}
     for argument, size in sizes.items():

@@ -1,0 +1,59 @@
+"""What every dataset of the recipes returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A dataset, split, batched and ready for `keras.Model.fit`.
+
+    `train(epoch)` is an infinite stream of batches that begins with the given epoch. Order and
+    augmentation of each epoch are functions of (seed, epoch) alone, so a run that is resumed at
+    epoch k sees what the uninterrupted run sees. Every epoch has `steps_per_epoch` full batches;
+    which examples are left over changes from epoch to epoch.
+
+    Attributes:
+        name: the dataset's name.
+        train: from the first epoch (0-based) to an endless `tf.data.Dataset` of (inputs, labels):
+            float32 (batch_size, *input_shape) and int64 (batch_size,).
+        validation: one pass over the validation examples in fixed order, the last batch smaller;
+            cut from the training set, clean labels: the split to select by.
+        test: one pass over the test examples, likewise: the split to report.
+        steps_per_epoch: batches in an epoch of `train`.
+        batch_size: examples in a batch, over all replicas together.
+        input_shape: shape of one example.
+        classes: number of classes.
+        train_examples: size of the training split.
+        validation_examples: size of the validation split.
+        test_examples: size of the test split.
+
+    Example:
+
+    ```python
+    data = datasets.digits(batch_size=64, seed=0)
+    model.fit(
+        data.train(initial_epoch),
+        initial_epoch=initial_epoch,
+        epochs=epochs,
+        steps_per_epoch=data.steps_per_epoch,
+        validation_data=data.validation,
+    )
+    ```
+    """
+
+    name: str
+    train: Callable[[int], tf.data.Dataset]
+    validation: tf.data.Dataset
+    test: tf.data.Dataset
+    steps_per_epoch: int
+    batch_size: int
+    input_shape: tuple[int, ...]
+    classes: int
+    train_examples: int
+    validation_examples: int
+    test_examples: int

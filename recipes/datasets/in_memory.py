@@ -1,0 +1,135 @@
+"""From arrays that fit into memory to a `Data`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.datasets.data import Data
+from recipes.datasets.split import check_integer, split_sizes
+from recipes.label_noise import noisy_labels
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def in_memory(
+    name: str,
+    train: Arrays,
+    test: Arrays,
+    *,
+    classes: int,
+    normalize: Callable[[tf.Tensor], tf.Tensor],
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    batch_size: int,
+    validation_split: float,
+    seed: int,
+    data_seed: int,
+    label_noise: float,
+    noise_kind: str,
+    take: int | None,
+) -> Data:
+    """Builds the pipelines of a dataset from its arrays.
+
+    The images stay as they are in memory; a step gathers one batch of them by index, augments it as
+    a whole, and normalises it. tf.data's autotuning is off: on few cores it halves the speed of a
+    training loop at random.
+
+    Args:
+        name: the dataset's name.
+        train: images (examples, *input_shape) and integer labels (examples,).
+        test: likewise.
+        classes: number of classes.
+        normalize: from a batch of images to float32 inputs.
+        augment: from a batch of training images and a seed of shape (2,) to augmented images.
+        batch_size: examples in a batch.
+        validation_split: share of the training examples that is cut off for validation.
+        seed: fixes order and augmentation of the training examples.
+        data_seed: fixes which examples are validation examples, and which labels are wrong.
+        label_noise: share of wrong training labels; validation and test labels stay clean.
+        noise_kind: "symmetric" or "pair_flip".
+        take: at most so many examples to train and validate on together; None = all.
+
+    Returns:
+        The `Data`.
+
+    Raises:
+        ValueError: an argument is outside of its range.
+
+    Example:
+
+    ```python
+    data = in_memory(
+        "noise", (x, y), (x_test, y_test), classes=10, normalize=lambda x: tf.cast(x, tf.float32),
+        batch_size=32, validation_split=0.1, seed=0, data_seed=0, label_noise=0.0,
+        noise_kind="symmetric", take=None,
+    )
+    ```
+    """
+    check_integer("seed", seed, minimum=0)
+    check_integer("data_seed", data_seed, minimum=0)
+    images, labels = train
+    count, held_out = split_sizes(len(labels), validation_split, take, batch_size)
+    order = np.random.default_rng([data_seed, len(labels)]).permutation(len(labels))
+    validation = order[:held_out]
+    training = order[held_out : held_out + count]
+    noisy = noisy_labels(labels[training], classes, label_noise, noise_kind, seed=data_seed)
+    steps = count // batch_size
+
+    # On a GPU machine these tensors would otherwise go to the GPU, away from tf.data's operations.
+    with tf.device("CPU:0"):
+        train_images = tf.constant(images[training])
+        train_labels = tf.constant(noisy, tf.int64)
+
+    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
+        rows = tf.reshape(order[: steps * batch_size], [steps, batch_size])
+        return tf.data.Dataset.from_tensor_slices(
+            (epoch * steps + tf.range(steps, dtype=tf.int64), rows)
+        )
+
+    def batch_at(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = tf.gather(train_images, indices)
+        if augment is not None:
+            x = augment(x, tf.stack([tf.constant(seed, tf.int64), step]))
+        return normalize(x), tf.gather(train_labels, indices)
+
+    def stream(initial_epoch: int = 0) -> tf.data.Dataset:
+        check_integer("initial_epoch", initial_epoch, minimum=0)
+        epochs = tf.data.Dataset.counter(initial_epoch)
+        return _finish(epochs.flat_map(epoch_batches), batch_at)
+
+    def one_pass(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
+        with tf.device("CPU:0"):
+            images, labels = tf.constant(images), tf.constant(labels, tf.int64)
+
+        def batch_from(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return normalize(images[start : start + batch_size]), labels[start : start + batch_size]
+
+        return _finish(tf.data.Dataset.range(0, len(labels), batch_size), batch_from)
+
+    return Data(
+        name=name,
+        train=stream,
+        validation=one_pass(images[validation], labels[validation]),
+        test=one_pass(*test),
+        steps_per_epoch=steps,
+        batch_size=batch_size,
+        input_shape=images.shape[1:],
+        classes=classes,
+        train_examples=count,
+        validation_examples=held_out,
+        test_examples=len(test[1]),
+    )
+
+
+def _finish(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    cores = os.cpu_count() or 1
+    mapped = dataset.map(function, num_parallel_calls=cores, deterministic=True)
+    return mapped.prefetch(2 * cores).with_options(options)

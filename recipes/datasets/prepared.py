@@ -1,0 +1,92 @@
+"""Datasets that tensorflow-datasets has prepared on disk."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import numpy as np
+
+
+def prepared_builder(name: str, *, download: bool, hint: str = "run, with a network, ") -> Any:
+    """Returns the TFDS builder of a dataset that is prepared, or explains how to prepare it.
+
+    The folder is $TFDS_DATA_DIR, or TFDS's default, ~/tensorflow_datasets.
+
+    Args:
+        name: the dataset's name in TFDS.
+        download: whether to download and prepare what is missing. The host is asked first, with a
+            limit of 10 seconds, for TFDS itself needs minutes to notice that there is no network.
+        hint: for the message, what to do by hand before the command that prepares the data;
+            "{folder}" in it stands for the folder of all TFDS data.
+
+    Returns:
+        A `tfds.core.DatasetBuilder` whose data are on disk.
+
+    Raises:
+        ValueError: the data are not there and could not be, or should not be, downloaded.
+
+    Example:
+
+    ```python
+    builder = prepared_builder("mnist", download=True)
+    ```
+    """
+    import requests
+    import tensorflow_datasets as tfds
+
+    folder = os.environ.get("TFDS_DATA_DIR")
+    builder = tfds.builder(name, data_dir=folder)
+    if builder.is_prepared():
+        return builder
+    cause: Exception | None = None
+    if download:
+        try:
+            for url in builder.url_infos:
+                requests.head(url, timeout=10, allow_redirects=True)
+            builder.download_and_prepare()
+            return builder
+        except Exception as error:  # TFDS raises whatever its downloaders and readers raise.
+            cause = error
+    raise ValueError(
+        f"The dataset {name} is not prepared in {builder.data_dir}"
+        + (f", and it could not be downloaded ({type(cause).__name__})" if cause else "")
+        + ". Either set the environment variable TFDS_DATA_DIR to a folder that holds it, or "
+        + hint.format(folder=builder.data_dir.parents[1])
+        + '`python -c "import tensorflow_datasets as tfds; '
+        + f"tfds.builder('{name}').download_and_prepare()\"`. Received: `TFDS_DATA_DIR={folder}`"
+    ) from cause
+
+
+def load_arrays(name: str, *, download: bool) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Loads the training and the test set of an image dataset into memory, decoded once a process.
+
+    Args:
+        name: the dataset's name in TFDS; it has features "image" and "label".
+        download: see `prepared_builder`.
+
+    Returns:
+        (images, labels) of "train" and of "test": uint8 (examples, height, width, channels) and
+        int64 (examples,), in the order on disk.
+
+    Raises:
+        ValueError: the data are not there.
+
+    Example:
+
+    ```python
+    (x, y), (x_test, y_test) = load_arrays("mnist", download=True)
+    ```
+    """
+    builder = prepared_builder(name, download=download)
+    return _decode(builder.name, str(builder.data_dir))
+
+
+@functools.lru_cache(maxsize=2)
+def _decode(name: str, folder: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(folder)
+    splits = (builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test"))
+    return tuple((split["image"].numpy(), split["label"].numpy()) for split in splits)
