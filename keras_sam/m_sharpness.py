@@ -40,6 +40,7 @@ def over_splits(step: Step, num_batch_splits: int, averaged: Sequence[bool]) -> 
         state: Sequence[Tensor], batch: Batch
     ) -> tuple[Tensor, Any, list[Tensor | None], list[Tensor | None]]:
         n = ops.shape(next(leaf for leaf in tree.flatten(batch[0]) if leaf is not None))[0]
+        known = isinstance(n, int)
         current = list(state)
         totals: list[Tensor | None] = [None] * len(state)
         loss: Tensor | None = None
@@ -48,11 +49,11 @@ def over_splits(step: Step, num_batch_splits: int, averaged: Sequence[bool]) -> 
         for i in range(num_batch_splits):
             start, stop = i * n // num_batch_splits, (i + 1) * n // num_batch_splits
             size = stop - start
-            if isinstance(size, int) and size == 0:
+            if known and size == 0:
                 continue
             # Where n is known only when the graph runs, a split may turn out empty. It then
             # computes on one example, whose results count nothing: no mean over none, no NaN.
-            part = _slice(batch, start, ops.maximum(stop, start + 1))
+            part = _slice(batch, start, stop if known else ops.maximum(stop, start + 1))
             split_loss, y_pred, new_state, split_gradients = step(current, part)
             share = ops.cast(size, split_loss.dtype) / ops.cast(n, split_loss.dtype)
             loss = _weighted_sum(loss, split_loss, share)
@@ -66,7 +67,7 @@ def over_splits(step: Step, num_batch_splits: int, averaged: Sequence[bool]) -> 
                 if new is not None and averaged[j]:
                     totals[j] = _weighted_sum(totals[j], new, share)
                 elif new is not None:
-                    totals[j] = current[j] = ops.where(size > 0, new, current[j])
+                    totals[j] = current[j] = new if known else ops.where(size > 0, new, current[j])
         y_pred = tree.map_structure(lambda *parts: ops.concatenate(parts), *predictions)
         return loss, y_pred, totals, gradients
 

@@ -109,7 +109,9 @@ class Masks(keras.layers.Layer):
     def apply(self) -> None:
         """Sets every masked weight to exactly 0.0, whatever an optimizer did to it."""
         for weight, mask in self._masked.values():
-            weight.assign(ops.where(mask, weight, ops.zeros_like(weight)))
+            value = ops.convert_to_tensor(weight)  # JAX's `where` takes no variables.
+            kept = ops.convert_to_tensor(mask)
+            weight.assign(ops.where(kept, value, ops.zeros_like(value)))
 
     def save_own_variables(self, store: Any) -> None:
         pass

@@ -3,7 +3,10 @@
 One module a framework, all with the same names:
 
     value_and_grad(fn)    fn(values, *args) -> (loss, aux); returns ((loss, aux), gradients)
+    hessian_vector_product(fn)    fn as above; returns products(values, vectors, *args)
+    compiled(fn)          fn, traced or compiled once for all calls of the same shapes
     dense(tensor)         a gradient as an ordinary tensor
+    read(variable)        a variable's present value, which a gradient may be taken at
 
 and one trainer a framework: `SAMTrainer`, the part of SAMModel that drives Keras's training step.
 """
@@ -11,12 +14,22 @@ and one trainer a framework: `SAMTrainer`, the part of SAMModel that drives Kera
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from keras_sam.backend.tensorflow import dense, value_and_grad
+    from keras_sam.backend.tensorflow import (
+        compiled,
+        dense,
+        hessian_vector_product,
+        read,
+        value_and_grad,
+    )
+elif keras.backend.backend() == "jax":
+    from keras_sam.backend.jax import dense, read, value_and_grad
+elif keras.backend.backend() == "torch":
+    from keras_sam.backend.torch import dense, read, value_and_grad
 else:
     raise ImportError(
-        "keras_sam runs on the Keras backends: 'tensorflow'. Set the environment variable "
-        "KERAS_BACKEND before Keras is imported. "
-        f"Received: keras.backend.backend()={keras.backend.backend()!r}"
+        "keras_sam runs on the Keras backends 'tensorflow', 'jax' and 'torch'. Set the environment "
+        "variable KERAS_BACKEND before Keras is imported. "
+        f"Received: `keras.backend.backend()={keras.backend.backend()!r}`"
     )
 
-__all__ = ["dense", "value_and_grad"]
+__all__ = ["compiled", "dense", "hessian_vector_product", "read", "value_and_grad"]
