@@ -1,0 +1,81 @@
+"""JAX: the training step as the pure function of all state that Keras compiles and donates to."""
+
+from typing import Any
+
+import keras
+from keras import tree
+
+from keras_sam.loss_function import Batch
+from keras_sam.m_sharpness import Step
+from keras_sam.training_step import Gradients, TrainingStep
+
+State = tuple[list[Any], ...]
+
+
+class SAMTrainer(TrainingStep):
+    """The JAX side of SAMModel."""
+
+    def train_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
+        """One step: takes and returns the values of all variables, and changes none.
+
+        Args:
+            state: The values of trainable, non-trainable, optimizer and metrics variables.
+            data: One batch, under a `keras.distribution` the global one.
+
+        Returns:
+            The logs and the new state.
+        """
+        if not self.trainable_variables:
+            return super().train_step(state, data)
+        groups = [
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+            self.metrics_variables,
+        ]
+        mapping = [
+            pair
+            for variables, values in zip(groups, state, strict=True)
+            for pair in zip(variables, values, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            logs = self.sam_step(data)
+            new_state = tuple([scope.get_current_value(v) for v in group] for group in groups)
+        return logs, new_state
+
+    def make_train_function(self, force: bool = False) -> None:
+        # While `fit` runs, the variables are empty and the values travel in its state. A callback
+        # that renews the function (a new rho, other masks) needs them back, for their shardings.
+        self.jax_state_sync()
+        super().make_train_function(force)
+
+    def _gradient_step(self, weights: list[Any]) -> Step:
+        step = super()._gradient_step(weights)
+        distribution = keras.distribution.distribution()
+        if distribution is None or self.num_batch_splits is None:
+            return step
+
+        def over_all_devices(state: Any, batch: Batch) -> Any:
+            return step(state, tree.map_structure(shared, batch))
+
+        def shared(tensor: Any) -> Any:
+            """A split's rows lie on few of the devices. Each takes its share of them."""
+            if tensor is None:
+                return None
+            layout = distribution.get_data_layout(tensor.shape)
+            devices = layout.device_mesh.shape[layout.device_mesh.axis_names.index(layout.axes[0])]
+            if tensor.shape[0] % devices:
+                return tensor
+            return keras.distribution.distribute_tensor(tensor, layout)
+
+        return over_all_devices
+
+    def _apply_gradients(self, gradients: Gradients) -> None:
+        weights, optimizer = self.trainable_variables, self.optimizer
+        # As Keras does: `apply` itself may branch on values, which a traced step cannot.
+        values = optimizer.stateless_apply(
+            [v.value for v in optimizer.variables], gradients, [v.value for v in weights]
+        )
+        for variables, new in zip((weights, optimizer.variables), values, strict=True):
+            for variable, value in zip(variables, new, strict=True):
+                variable.assign(value)
