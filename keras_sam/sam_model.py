@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_sam import perturbation
@@ -237,7 +238,7 @@ class SAMModel(SAMTrainer):
     @property
     def masks(self) -> dict[str, np.ndarray]:
         """The pruning masks: from `variable.path` to a boolean array, `True` where kept."""
-        return {path: np.asarray(mask) for path, mask in self.mask_variables.items()}
+        return {path: ops.convert_to_numpy(mask) for path, mask in self.mask_variables.items()}
 
     @masks.setter
     def masks(self, masks: Mapping[str, Any] | Sequence[Any]) -> None:
@@ -264,19 +265,28 @@ class SAMModel(SAMTrainer):
         super().save_own_variables(store)
         for index, weight in enumerate(self._own_weights()):
             if weight.path in self.mask_variables:
-                store[f"mask_{index}"] = np.asarray(self.mask_variables[weight.path])
+                store[f"mask_{index}"] = self.masks[weight.path]
+        for index, seed in enumerate(self._seeds()):
+            store[f"seed_{index}"] = ops.convert_to_numpy(seed)
 
     def load_own_variables(self, store: Any) -> None:
-        stored = {key: store[key] for key in store}
+        stored = {key: store[key] for key in store.keys()}  # noqa: SIM118 - it is no dict
         weights = self._own_weights()
         masks = {
-            weights[int(key.removeprefix("mask_"))].path: np.asarray(stored.pop(key))
-            for key in list(stored)
-            if key.startswith("mask_")
+            weights[index].path: np.asarray(mask) for index, mask in _take(stored, "mask_").items()
         }
+        seeds = _take(stored, "seed_")
         super().load_own_variables(stored)
         if masks or self.mask_variables:
             self.masks = masks
+        for index, seed in enumerate(self._seeds()):
+            if index in seeds:
+                seed.assign(np.asarray(seeds[index]))
+        if self.compiled and self.optimizer is not None and not self.optimizer.built:
+            # Keras would skip the state of an optimizer that has not taken a step yet, and a
+            # restored run would go on without its momentum.
+            with self.creation_scope():
+                self.optimizer.build(self.trainable_variables)
 
     def get_config(self) -> dict[str, Any]:
         rho = self.rho
@@ -314,6 +324,11 @@ class SAMModel(SAMTrainer):
         masks = {id(mask) for mask in self.mask_variables.values()}
         return [weight for weight in self.weights if id(weight) not in masks]
 
+    def _seeds(self) -> list[keras.Variable]:
+        """Where the random sequences of dropout and the like have got to. Keras stores none."""
+        others = {id(v) for v in [*self.weights, *self.metrics_variables]}
+        return [v for v in self.non_trainable_variables if id(v) not in others]
+
     def _renew_train_function(self) -> None:
         """Traces the training step anew at its next call: something constant in it has changed."""
         if getattr(self, "train_function", None) is not None:
@@ -335,6 +350,12 @@ class SAMModel(SAMTrainer):
                 f"batch, which is {examples // self.replicas()}. "
                 f"Received: `num_batch_splits={splits}`"
             )
+
+
+def _take(stored: dict[str, Any], prefix: str) -> dict[int, Any]:
+    """Removes the entries `prefix0`, `prefix1`, ... and returns them by their number."""
+    keys = [key for key in stored if key.startswith(prefix)]
+    return {int(key.removeprefix(prefix)): stored.pop(key) for key in keys}
 
 
 def _valid_rho(rho: Any) -> float | LearningRateSchedule:
