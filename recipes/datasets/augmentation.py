@@ -1,4 +1,4 @@
-"""Random crops and flips of a whole batch in one gather."""
+"""Random crops and flips of a whole batch at a time."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ def crop_and_flip(images: Any, tops: Any, lefts: Any, flips: Any, padding: int) 
     rows = tops[:, None] + tf.range(height)
     columns = tf.range(width)
     columns = lefts[:, None] + tf.where(flips[:, None], columns[::-1], columns)
-    pixels = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]
-    flat = tf.reshape(padded, [-1, padded.shape[1] * padded.shape[2], padded.shape[3]])
-    return tf.gather(flat, pixels, axis=1, batch_dims=1)
+    cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
+    return tf.gather(cropped, columns, axis=2, batch_dims=1)
 
 
 def random_crop_and_flip(images: Any, seed: Any, padding: int = 4) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def prepared_builder(name: str, *, download: bool, hint: str = "run, with a netw
         f"The dataset {name} is not prepared in {builder.data_dir}"
         + (f", and it could not be downloaded ({type(cause).__name__})" if cause else "")
         + ". Either set the environment variable TFDS_DATA_DIR to a folder that holds it, or "
-        + hint.format(folder=builder.data_dir.parents[1])
+        + hint.format(folder=pathlib.Path(builder.data_dir).parents[1])
         + '`python -c "import tensorflow_datasets as tfds; '
         + f"tfds.builder('{name}').download_and_prepare()\"`. Received: `TFDS_DATA_DIR={folder}`"
     ) from cause
