@@ -4,6 +4,7 @@ One module a framework, all with the same names:
 
     value_and_grad(fn)    fn(values, *args) -> (loss, aux); returns ((loss, aux), gradients)
     hessian_vector_product(fn)    fn as above; returns products(values, vectors, *args)
+    vectorized_map(fn, elements)  fn of each element, at once; one by one where that is impossible
     compiled(fn)          fn, traced or compiled once for all calls of the same shapes
     dense(tensor)         a gradient as an ordinary tensor
     read(variable)        a variable's present value, which a gradient may be taken at
@@ -20,6 +21,7 @@ if keras.backend.backend() == "tensorflow":
         hessian_vector_product,
         read,
         value_and_grad,
+        vectorized_map,
     )
 elif keras.backend.backend() == "jax":
     from keras_sam.backend.jax import dense, read, value_and_grad
@@ -32,4 +34,11 @@ else:
         f"Received: `keras.backend.backend()={keras.backend.backend()!r}`"
     )
 
-__all__ = ["compiled", "dense", "hessian_vector_product", "read", "value_and_grad"]
+__all__ = [
+    "compiled",
+    "dense",
+    "hessian_vector_product",
+    "read",
+    "value_and_grad",
+    "vectorized_map",
+]

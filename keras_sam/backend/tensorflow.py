@@ -1,6 +1,7 @@
 """TensorFlow: differentiation."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -44,8 +45,8 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
     The products are the derivative of the loss's gradient at `values` in the direction `vectors`,
     two lists of dense tensors with the same shapes and dtypes; a product is zero where the gradient
     does not depend on the value. Forward-over-reverse: one gradient pass, differentiated as it
-    runs. Where TensorFlow has no forward derivative (the sparse gradient of an Embedding, the loop
-    of an LSTM), reverse-over-reverse, which gives the same numbers and keeps more in memory.
+    runs. Where TensorFlow has no forward derivative (the loop of an LSTM), reverse-over-reverse,
+    which gives the same numbers and keeps more in memory. Can be used inside `vectorized_map`.
     """
     differentiated = value_and_grad(fn)
 
@@ -60,7 +61,7 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
         return [
             tf.zeros_like(value)
             if slope is None
-            else accumulator.jvp(slope, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            else dense(accumulator.jvp(slope, unconnected_gradients=tf.UnconnectedGradients.ZERO))
             for value, slope in zip(values, slopes, strict=True)
         ]
 
@@ -98,6 +99,24 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of tensors, `None` and nests of them, traced once for shapes alike."""
     return tf.function(fn, reduce_retracing=True)
+
+
+def vectorized_map(fn: Callable[[Any], Any], elements: Any) -> Any:
+    """Applies `fn` to each element: `stack([fn(e_1), ..., fn(e_n)])` over the tensors' first axis.
+
+    As one vectorised computation; one element after the other if TensorFlow cannot vectorise an
+    operation of `fn` (the loop of an LSTM, a condition).
+    """
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # TensorFlow logs the whole graph before it raises.
+    try:
+        return tf.vectorized_map(fn, elements, fallback_to_while_loop=True)
+    except (LookupError, NotImplementedError, TypeError, ValueError):
+        pass  # An error of `fn` itself comes again below, without this one around it.
+    finally:
+        logger.setLevel(level)
+    return keras.ops.map(fn, elements)
 
 
 @contextlib.contextmanager
