@@ -46,6 +46,13 @@ class Checkpoint:
         np.savez(buffer, **arrays)
         write_atomically(self.path, buffer.getvalue())
 
+    def state(self) -> dict[str, Any] | None:
+        """The saved state; `None` without a file."""
+        if not self.path.exists():
+            return None
+        with np.load(self.path, allow_pickle=False) as file:
+            return json.loads(file["state"].tobytes())
+
     def restore(self, variables: Sequence[keras.Variable]) -> dict[str, Any] | None:
         """Gives the variables their saved values and returns the state; `None` without a file.
 

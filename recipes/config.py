@@ -15,6 +15,7 @@ from typing import Any
 _LONGEST_NAME = 200
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "noise_kind": ("symmetric", "pair_flip"),
     "optimizer": ("sgd", "adam", "adamw"),
     "schedule": ("constant", "step", "cosine"),
     "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
@@ -47,10 +48,11 @@ class RunConfig:
         sparsity: Share of the kernels' weights that is pruned before training, in [0, 1).
         pruner: The score of `keras_sam.sparsity.prune`. Defaults to "random".
         label_noise: Share of the training labels that is wrong, in [0, 1]. Defaults to 0.
-        noise: Kind of label noise: "symmetric" or "pair_flip". Defaults to "symmetric".
-        train_size: Number of training examples to keep, `None` for all.
-        augment: Whether training images are augmented, where the data has an augmentation.
-        seed: Fixes initial weights, order of the data, augmentation, label noise and masks.
+        noise_kind: Kind of label noise: "symmetric" or "pair_flip". Defaults to "symmetric".
+        validation_split: Share of the training examples to select by, in (0, 1).
+        take: Number of examples to train and validate on, `None` for all.
+        seed: Fixes initial weights, order of the data, augmentation and masks.
+        data_seed: Fixes the splits and the label noise; `None` stands for `seed`.
         epochs: Passes over the training data.
         batch_size: Examples a step, over all replicas together.
         optimizer: "sgd", "adam" or "adamw".
@@ -91,10 +93,11 @@ class RunConfig:
     sparsity: float = _setting(0.0, "share of the kernels' weights pruned before training")
     pruner: str = _setting("random", "score by which weights are pruned")
     label_noise: float = _setting(0.0, "share of wrong training labels")
-    noise: str = _setting("symmetric", "kind of label noise")
-    train_size: int | None = _setting(None, "number of training examples to keep")
-    augment: bool = _setting(True, "augment the training images, where the data can be")
-    seed: int = _setting(0, "fixes initial weights, order, augmentation, noise and masks")
+    noise_kind: str = _setting("symmetric", "symmetric or pair_flip")
+    validation_split: float = _setting(0.1, "share of the training examples to select by")
+    take: int | None = _setting(None, "number of examples to train and validate on")
+    seed: int = _setting(0, "fixes initial weights, order, augmentation and masks")
+    data_seed: int | None = _setting(None, "fixes splits and label noise (none: as seed)")
     epochs: int = _setting(100, "passes over the training data")
     batch_size: int = _setting(128, "examples a step, over all replicas")
     optimizer: str = _setting("sgd", "sgd, adam or adamw")
@@ -116,11 +119,13 @@ class RunConfig:
             self._require(name, getattr(self, name) > 0, "> 0")
         for name in ("rho", "weight_decay", "seed", "warmup_steps"):
             self._require(name, getattr(self, name) >= 0, ">= 0")
-        for name in ("epochs", "batch_size", "num_batch_splits", "train_size", "patience"):
+        for name in ("epochs", "batch_size", "num_batch_splits", "take", "patience"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, ">= 1")
         for name in ("label_noise", "momentum"):
             self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        self._require("data_seed", self.data_seed is None or self.data_seed >= 0, ">= 0")
+        self._require("validation_split", 0 < self.validation_split < 1, "in (0, 1)")
         self._require("sparsity", 0 <= self.sparsity < 1, "in [0, 1)")
         self._require("decay", self.decay <= 1, "in (0, 1]")
         rising = all(0 < fraction < 1 for fraction in self.milestones)

@@ -75,7 +75,7 @@ def draw(found: Sequence[Comparison], folder: pathlib.Path) -> list[pathlib.Path
     for kind, axes, figure in (
         ("size", ("width",), size_figure),
         ("sparsity", ("width", "sparsity", "pruner"), sparsity_figure),
-        ("label_noise", ("width", "label_noise", "noise"), noise_figure),
+        ("label_noise", ("width", "label_noise", "noise_kind"), noise_figure),
     ):
         groups = _alike(found, axes)
         for number, group in enumerate(groups):

@@ -34,8 +34,8 @@ class Record:
         last: Metrics of the last epoch.
         best_test: Metrics of the epoch with the best *test* accuracy, which is how the paper's code
             reports. The test set then takes part in the selection: only for comparison with it.
-        train: `loss` and `accuracy` of the final weights on the training examples as they are
-            stored, without augmentation, by their (noisy) labels: does the network interpolate?
+        train: `loss` and `accuracy` of the final weights over one more epoch of training batches
+            (augmented, with their noisy labels): does the network interpolate?
         seconds: Time spent training and evaluating, over all interrupted starts.
 
     `selected`, `last` and `best_test` hold `epoch` (from 1) and the metrics of `curves`.

@@ -22,7 +22,8 @@ class Runtime:
     Args:
         jit: Whether the step is compiled by XLA; `None` leaves it to the device, the default.
         steps_per_execution: Steps between two returns to Python, a divisor of the steps of an
-            epoch; `None` takes the largest divisor up to 100. Defaults to `None`.
+            epoch; `None` takes the largest divisor up to 100, or 1 with several replicas, where
+            Keras cannot do more. Defaults to `None`.
         devices: Devices to train on, such as ("GPU:0", "GPU:1"), mirrored if there are several;
             `None` takes all local GPUs, or the CPU. Defaults to `None`.
         deterministic: Whether operations that are faster when they are not reproducible (on GPUs)
@@ -64,16 +65,23 @@ class Runtime:
 
             tf.config.experimental.enable_op_determinism()
 
-    def steps(self, steps_per_epoch: int) -> int:
+    def steps(self, steps_per_epoch: int, replicas: int) -> int:
         """The steps per execution for an epoch of so many steps.
 
-        Keras runs past the end of an epoch that the number does not divide.
+        Keras runs past the end of an epoch that the number does not divide, and (as of 3.15) fails
+        in its own loop over steps where a MirroredStrategy has several replicas.
 
         Raises:
-            ValueError: If the number asked for is no divisor.
+            ValueError: If the number asked for is no divisor, or above 1 with several replicas.
         """
         if self.steps_per_execution is None:
-            return max(n for n in range(1, 101) if steps_per_epoch % n == 0)
+            most = 100 if replicas == 1 else 1
+            return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
+        if replicas > 1 and self.steps_per_execution > 1:
+            raise ValueError(
+                f"`steps_per_execution` must be 1 with several replicas, here {replicas}. "
+                f"Received: `steps_per_execution={self.steps_per_execution}`"
+            )
         if steps_per_epoch % self.steps_per_execution:
             raise ValueError(
                 f"`steps_per_execution` must divide the steps of an epoch, {steps_per_epoch}. "

@@ -27,16 +27,13 @@ def rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
     result = []
     for comparison in found:
         settings = {} if comparison.config is None else comparison.config.to_dict()
-        row = {"width": comparison.width, "parameters": comparison.parameters}
+        row: dict[str, Any] = {"width": comparison.width, "parameters": comparison.parameters}
         row |= {name: settings.get(name) for name in varying}
         row["seeds"] = max((len(r.tests) for r in comparison.results), default=0)
         row["diverged"] = sum(r.diverged for r in comparison.results)
         row |= _columns("sgd", comparison.baseline, ("test", "test_error", "train_loss"))
-        row |= _columns(
-            "sam",
-            comparison.best,
-            ("rho", "test", "test_error", "train_loss", "gain", "gain_error"),
-        )
+        row |= _columns("sam", comparison.best, ("rho", "test", "test_error", "train_loss"))
+        row |= _columns("sam", comparison.best, ("gain", "gain_error"))
         at_fixed = None if fixed is None else comparison.at(fixed)
         row |= _columns("fixed", at_fixed, ("rho", "test", "gain", "gain_error"))
         result.append(row)
@@ -55,16 +52,16 @@ def table(found: Sequence[Comparison]) -> str:
     for row in rows(found):
         lines.append(
             [
-                f"{row['width']:g}",
+                _number(row["width"], "g"),
                 f"{row['parameters']:,}",
                 *(str(row[name]) for name in varying),
                 _percent(row["sgd_test"], row["sgd_test_error"]),
                 _percent(row["sam_test"], row["sam_test_error"]),
                 _percent(row["sam_gain"], row["sam_gain_error"], signed=True),
-                f"{row['sam_rho']:g}",
+                _number(row["sam_rho"], "g"),
                 _percent(row["fixed_gain"], row["fixed_gain_error"], signed=True),
-                f"{row['sgd_train_loss']:.4f}",
-                f"{row['sam_train_loss']:.4f}",
+                _number(row["sgd_train_loss"], ".4f"),
+                _number(row["sam_train_loss"], ".4f"),
             ]
         )
     widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
@@ -159,10 +156,13 @@ def _varying(found: Sequence[Comparison]) -> list[str]:
     ]
 
 
+def _number(value: float, form: str) -> str:
+    return "-" if math.isnan(value) else format(value, form)
+
+
 def _percent(value: float, error: float, signed: bool = False) -> str:
-    if math.isnan(value):
-        return "-"
-    return f"{100 * value:{'+' if signed else ''}.2f} ± {100 * error:.2f}"
+    text = _number(100 * value, "+.2f" if signed else ".2f")
+    return text if math.isnan(error) else f"{text} ± {100 * error:.2f}"
 
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,30 @@
+"""SAM on scikit-learn's 8x8 digits (1,797 real images), an MLP with [300 w, 100 w] hidden units.
+
+Claim:   SAM gains about half a point of test accuracy over SGD, and the best rho grows with width.
+Cost:    no download; seconds on two CPU cores.
+Command: python -m recipes.digits --width 4 --rho 0.05 --seed 0
+"""
+
+from recipes import command_line
+from recipes.config import RunConfig
+from recipes.recipe import Recipe
+
+RECIPE = Recipe(
+    name="digits",
+    default=RunConfig(
+        dataset="digits",
+        network="mlp",
+        validation_split=0.2,
+        epochs=40,
+        batch_size=64,
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        milestones=(0.5, 0.75),
+    ),
+    quick={"epochs": 10},
+    widths=(0.1, 0.25, 0.5, 1.0, 2.0),
+    rhos=(0.02, 0.05, 0.1, 0.2),
+)
+
+if __name__ == "__main__":
+    command_line.main(RECIPE, __doc__)

@@ -1,0 +1,349 @@
+"""Training runs: resume, reuse of one trace, schedules of events, records."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from recipes import training
+from recipes.checkpoint import Checkpoint
+from recipes.config import RunConfig
+from recipes.datasets import Data
+from recipes.lock import locked
+from recipes.records import read_records
+from recipes.runtime import Runtime
+from recipes.training import Trainer, train
+
+QUIET = Runtime(progress=False, save_model=True)
+
+
+def config(**changes) -> RunConfig:
+    base = RunConfig(
+        dataset="digits", network="mlp", width=0.1, epochs=3, take=400, batch_size=64, rho=0.1
+    )
+    return base.replace(**changes)
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(keras.callbacks.Callback):
+    """Ends the process's work as a crash would: between two batches of an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KilledError
+
+
+def weights(folder: pathlib.Path) -> list[np.ndarray]:
+    return keras.models.load_model(folder / "model.keras").get_weights()
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def comparable(record):
+    return dataclasses.replace(record, seconds=0.0)
+
+
+def test_a_run_records_its_metrics(tmp_path):
+    record = train(config(), tmp_path / "run", runtime=QUIET)
+
+    assert record.status == "finished"
+    assert record.parameters == record.kept_parameters == 64 * 30 + 30 + 30 * 10 + 10 + 10 * 10 + 10
+    assert all(len(curve) == 3 for curve in record.curves.values())
+    assert record.last["val_accuracy"] == record.curves["val_accuracy"][2]
+    assert record.curves["loss"][2] < record.curves["loss"][0]
+    assert record.environment["backend"] == keras.backend.backend()
+    assert read_records(tmp_path) == [record]
+
+
+def test_recorded_metrics_are_those_of_the_trained_network(tmp_path):
+    settings = config(rho=0.0)
+    record = train(settings, tmp_path / "run", runtime=QUIET)
+
+    network = keras.models.load_model(tmp_path / "run" / "model.keras")
+    images, labels = zip(*training.load_data(settings).test.as_numpy_iterator(), strict=True)
+    logits = network.predict(np.concatenate(images), verbose=0)
+    accuracy = np.mean(logits.argmax(-1) == np.concatenate(labels))
+    assert record.last["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"rho": 0.0}, {"sparsity": 0.8, "pruner": "snip"}, {"optimizer": "adamw"}],
+    ids=["sam", "sgd", "sparse", "adamw"],
+)
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, changes):
+    settings = config(**changes)
+    whole = train(settings, tmp_path / "a" / "run", runtime=QUIET)
+
+    with pytest.raises(KilledError):
+        train(settings, tmp_path / "b" / "run", runtime=QUIET, callbacks=[KillAt(2)])
+    assert read_records(tmp_path / "b") == []
+    resumed_at = []
+    note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: resumed_at.append(epoch))
+    resumed = train(settings, tmp_path / "b" / "run", runtime=QUIET, callbacks=[note])
+
+    assert resumed_at == [2]
+    assert comparable(resumed) == comparable(whole)
+    assert_same(weights(tmp_path / "a" / "run"), weights(tmp_path / "b" / "run"))
+    assert not (tmp_path / "b" / "run" / "checkpoint.npz").exists()
+
+
+def test_dropout_goes_on_where_it_was(tmp_path, monkeypatch):
+    def with_dropout(settings: RunConfig, data: Data) -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input(data.input_shape),
+                keras.layers.Flatten(),
+                keras.layers.Dense(20, "relu", kernel_initializer=keras.initializers.Ones()),
+                keras.layers.Dropout(0.5, seed=settings.seed),
+                keras.layers.Dense(data.classes, kernel_initializer="zeros"),
+            ]
+        )
+
+    monkeypatch.setattr(training, "build_network", with_dropout)
+    whole = train(config(), tmp_path / "a" / "run", runtime=QUIET)
+    with pytest.raises(KilledError):
+        train(config(), tmp_path / "b" / "run", runtime=QUIET, callbacks=[KillAt(1)])
+    resumed = train(config(), tmp_path / "b" / "run", runtime=QUIET)
+
+    assert comparable(resumed) == comparable(whole)
+
+
+def test_runs_that_share_a_trace_end_as_if_alone(tmp_path):
+    runs = [config(rho=0.05, seed=1), config(seed=0), config(rho=0.0, seed=1), config(rho=0.0)]
+    runs += [config(seed=seed, sparsity=0.5) for seed in (0, 1)]
+    trainer = Trainer(Runtime(progress=False))
+
+    for index, run in enumerate(runs):
+        alone = train(run, tmp_path / f"alone{index}" / "run", runtime=Runtime(progress=False))
+        shared = trainer.train(run, tmp_path / "shared" / f"run{index}")
+        assert comparable(shared) == comparable(alone)
+    assert len(trainer._compiled) == 2  # The last two of three traces.
+
+
+def test_sgd_and_sam_of_a_seed_start_alike_and_see_the_same_batches(tmp_path, monkeypatch):
+    seen: dict[float, list] = {}
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen[rho] = [self.model.get_weights()]
+
+    original = training.load_data
+
+    def watched(settings):
+        data = original(settings)
+        batches = [next(iter(data.train(0))), next(iter(data.train(2)))]
+        seen[settings.rho].extend(np.asarray(part) for batch in batches for part in batch)
+        return data
+
+    for rho in (0.0, 0.1):
+        train(config(rho=rho, epochs=1), tmp_path / str(rho) / "run", callbacks=[Watch()])
+    starts = {rho: values[0] for rho, values in seen.items()}
+    assert_same(starts[0.0], starts[0.1])
+
+    for rho in (0.0, 0.1):
+        seen[rho] = []
+        watched(config(rho=rho, label_noise=0.3))
+    assert_same(seen[0.0], seen[0.1])
+
+
+def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch):
+    record = train(config(), tmp_path / "run", runtime=QUIET)
+    monkeypatch.setattr(training, "load_data", lambda settings: pytest.fail("ran again"))
+
+    assert train(config(), tmp_path / "run", runtime=QUIET) == record
+
+
+def test_a_checkpoint_of_other_settings_is_refused_with_the_difference(tmp_path):
+    with pytest.raises(KilledError):
+        train(config(), tmp_path / "run", runtime=QUIET, callbacks=[KillAt(1)])
+    with pytest.raises(ValueError, match=r"Received: rho: 0\.1 -> 0\.3"):
+        train(config(rho=0.3), tmp_path / "run", runtime=QUIET)
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    with locked(tmp_path / "run"), pytest.raises(RuntimeError, match="in use"):
+        train(config(), tmp_path / "run", runtime=QUIET)
+
+
+def test_divergence_is_recorded(tmp_path):
+    record = train(config(learning_rate=1e20, epochs=5), tmp_path / "run", runtime=QUIET)
+
+    assert record.status == "diverged"
+    assert record.selected == record.best_test == {}
+    assert len(record.curves["loss"]) < 5
+    (read,) = read_records(tmp_path)
+    assert np.isnan(read.curves["loss"][-1])
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_early_stopping_waits_for_patience_epochs(tmp_path):
+    record = train(
+        config(epochs=30, patience=2, learning_rate=1e-9, take=100, batch_size=16),
+        tmp_path / "run",
+        runtime=Runtime(progress=False),
+    )
+    accuracy = record.curves["val_accuracy"]
+    assert len(accuracy) == int(np.argmax(accuracy)) + 3
+
+
+def test_early_stopping_that_was_due_when_killed_still_holds(tmp_path):
+    settings = config(epochs=30, patience=1, learning_rate=1e-9, take=100, batch_size=16)
+    whole = train(settings, tmp_path / "a" / "run", runtime=Runtime(progress=False))
+    last = len(whole.curves["loss"]) - 1
+
+    class KillAfterLast(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == last:
+                raise KilledError
+
+    with pytest.raises(KilledError):
+        train(settings, tmp_path / "b" / "run", runtime=QUIET, callbacks=[KillAfterLast()])
+    resumed = train(settings, tmp_path / "b" / "run", runtime=QUIET)
+    assert comparable(resumed) == comparable(whole)
+
+
+def test_kept_parameters_are_the_weights_that_are_not_zero(tmp_path):
+    record = train(config(sparsity=0.9), tmp_path / "run", runtime=QUIET)
+    kernels = [w for w in weights(tmp_path / "run") if w.ndim == 2]
+
+    nonzero = sum(np.count_nonzero(kernel) for kernel in kernels)
+    biases = 30 + 10 + 10
+    assert record.kept_parameters == nonzero + biases
+    assert nonzero == pytest.approx(0.1 * sum(kernel.size for kernel in kernels), abs=3)
+
+
+def test_logs_are_written_where_asked_for(tmp_path):
+    runtime = Runtime(progress=False, csv=True, tensorboard=True)
+    record = train(config(), tmp_path / "run", runtime=runtime)
+
+    lines = (tmp_path / "run" / "curves.csv").read_text().splitlines()
+    assert len(lines) == 4
+    column = lines[0].split(",").index("test_accuracy")
+    assert float(lines[3].split(",")[column]) == record.last["test_accuracy"]
+    assert list((tmp_path / "run" / "tensorboard").rglob("events*"))
+
+
+def test_mixed_precision_trains_and_resumes(tmp_path):
+    settings = config(precision="mixed_float16")
+    whole = train(settings, tmp_path / "a" / "run", runtime=QUIET)
+    with pytest.raises(KilledError):
+        train(settings, tmp_path / "b" / "run", runtime=QUIET, callbacks=[KillAt(1)])
+    resumed = train(settings, tmp_path / "b" / "run", runtime=QUIET)
+
+    assert whole.curves["loss"][-1] < whole.curves["loss"][0]
+    assert comparable(resumed) == comparable(whole)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="MirroredStrategy")
+def test_replicas_resume_with_their_own_statistics(tmp_path, monkeypatch):
+    def with_batch_norm(settings: RunConfig, data: Data) -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input(data.input_shape),
+                keras.layers.Flatten(),
+                keras.layers.BatchNormalization(),
+                keras.layers.Dense(data.classes, kernel_initializer="zeros"),
+            ]
+        )
+
+    monkeypatch.setattr(training, "build_network", with_batch_norm)
+    runtime = Runtime(progress=False, devices=("CPU:0", "CPU:1"))
+    whole = train(config(), tmp_path / "a" / "run", runtime=runtime)
+    with pytest.raises(KilledError):
+        train(config(), tmp_path / "b" / "run", runtime=runtime, callbacks=[KillAt(2)])
+    resumed = train(config(), tmp_path / "b" / "run", runtime=runtime)
+
+    assert whole.environment["replicas"] == 2
+    assert comparable(resumed) == comparable(whole)
+
+
+@pytest.mark.parametrize("steps", [None, 1, 2])
+def test_steps_per_execution_change_nothing(tmp_path, steps):
+    settings = config(take=480, epochs=1)  # 432 examples: 6 steps.
+    runtime = Runtime(progress=False, steps_per_execution=steps)
+    record = train(settings, tmp_path / "run", runtime=runtime)
+    reference = train(settings, tmp_path / "other" / "run", runtime=QUIET)
+    assert comparable(record) == comparable(reference)
+
+
+def test_steps_per_execution_must_divide_an_epoch(tmp_path):
+    runtime = Runtime(progress=False, steps_per_execution=4)
+    with pytest.raises(ValueError, match="`steps_per_execution` must divide"):
+        train(config(take=480), tmp_path / "run", runtime=runtime)
+    with pytest.raises(ValueError, match="must be 1 with several replicas"):
+        Runtime(steps_per_execution=2).steps(6, replicas=2)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="`dataset` must be one of digits"):
+        training.load_data(config(dataset="numbers"))
+    with pytest.raises(ValueError, match="`network` must be one of mlp"):
+        training.build_network(config(network="lstm"), training.load_data(config()))
+    with pytest.raises(ValueError, match="`width` must be a whole number"):
+        training.build_network(config(network="resnet18", width=0.5), training.load_data(config()))
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    first, second = keras.Variable(np.ones(3)), keras.Variable(np.ones(2))
+    checkpoint = Checkpoint(tmp_path / "checkpoint.npz")
+    checkpoint.save([first], {"epoch": 1})
+    with pytest.raises(ValueError, match="another network"):
+        checkpoint.restore([second])
+    assert checkpoint.restore([first]) == {"epoch": 1}
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_then_the_same_command(tmp_path):
+    """A real process, really killed, several times; then compared with one left in peace."""
+
+    def command(output):
+        flags = ["--width", "0.1", "--rho", "0.1", "--epochs", "30", "--seed", "3", "--save-model"]
+        return [sys.executable, "-m", "recipes.digits", *flags, "--output", str(output)]
+
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run(command(tmp_path / "whole"), check=True, env=environment, timeout=200)
+    folder = tmp_path / "killed" / "digits"
+    for seed in range(2):
+        process = subprocess.Popen(command(tmp_path / "killed"), env=environment)
+        deadline = time.monotonic() + 100
+        pause = np.random.default_rng(seed).uniform(0.0, 0.2)
+        before = _saved_epochs(folder)
+        while _saved_epochs(folder) <= before + 2 and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    subprocess.run(command(tmp_path / "killed"), check=True, env=environment, timeout=200)
+
+    (killed,), (whole,) = read_records(tmp_path / "killed"), read_records(tmp_path / "whole")
+    assert comparable(killed) == comparable(whole)
+    (a,), (b,) = (list((tmp_path / name).rglob("model.keras")) for name in ("killed", "whole"))
+    assert_same(weights(a.parent), weights(b.parent))
+
+
+def _saved_epochs(folder: pathlib.Path) -> int:
+    for path in folder.rglob("checkpoint.npz"):
+        with np.load(path) as file:
+            return len(json.loads(file["state"].tobytes())["curves"]["loss"])
+    return 0
