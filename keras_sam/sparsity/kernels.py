@@ -13,7 +13,7 @@ Filter = Callable[[keras.Layer, keras.Variable], bool] | Collection[str]
 KERNEL_NAMES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kernel:
     """A weight that may be pruned.
 
@@ -132,9 +132,9 @@ def find_kernels(model: keras.Model, filter: Filter | None = None) -> list[Kerne
 def _owners(model: keras.Model) -> dict[str, keras.Layer]:
     """The layer that made each weight: of all layers that hold it, the innermost."""
     owners: dict[str, keras.Layer] = {}
-    # A layer never has more weights than one around it; at equality the outer one is listed first.
+    # A layer around another has more layers in it.
     innermost_first = sorted(
-        reversed(keras_internals.all_layers(model)), key=lambda layer: len(layer.variables)
+        keras_internals.all_layers(model), key=lambda layer: len(keras_internals.all_layers(layer))
     )
     for layer in innermost_first:
         for variable in layer.trainable_variables:

@@ -79,7 +79,7 @@ class Objective:
             def directional_derivative(values: list[Tensor]) -> tuple[Tensor, None]:
                 gradient = self._gradient_of_batch(loss_at, values, batch)
                 products = [
-                    ops.sum(g * ops.stop_gradient(vector[path]))
+                    ops.sum(g * ops.stop_gradient(ops.convert_to_tensor(vector[path], g.dtype)))
                     for g, path in zip(gradient, weights, strict=True)
                 ]
                 return sum(products[1:], products[0]), None
@@ -114,14 +114,16 @@ class Objective:
         model = _with_loss(self._model, self._loss)
         loss_fn = loss_function(model)
         trainable = model.trainable_variables
+        present = {v.path: backend.read(v) for v in trainable}
         masks = {id(mask) for mask in getattr(model, "mask_variables", {}).values()}
+        variables = state_variables(model)
         state = [
-            ops.ones_like(v.value) if id(v) in masks else v.value for v in state_variables(model)
+            ops.ones(v.shape, v.dtype) if id(v) in masks else backend.read(v) for v in variables
         ]
 
         def loss_at(values: list[Tensor], batch: Any) -> tuple[Tensor, None]:
-            given = dict(zip(weights, values, strict=True))
-            loss, _ = loss_fn([given.get(v.path, v.value) for v in trainable], state, batch)
+            at = {**present, **dict(zip(weights, values, strict=True))}
+            loss, _ = loss_fn([at[v.path] for v in trainable], state, batch)
             return loss, None
 
         return loss_at
@@ -142,7 +144,7 @@ def batches(data: Any) -> list[tuple[Any, Any, Any]]:
     elif isinstance(data, keras.utils.PyDataset):
         if data.num_batches is None:
             raise _infinite(data)
-        data = (data[index] for index in range(data.num_batches))
+        data = [data[index] for index in range(data.num_batches)]
     elif not isinstance(data, Iterable) or isinstance(data, str) or hasattr(data, "shape"):
         raise _no_batch(data)
     elif hasattr(data, "cardinality") and int(data.cardinality()) == -1:  # tf.data's INFINITE.

@@ -25,6 +25,10 @@ class Regrowth(MaskSchedule):
         ValueError: If an argument is out of range, or the model has no masks.
     """
 
+    def due(self) -> int | None:
+        step = super().due()
+        return None if step == self.begin_step else step
+
     def fraction_at(self, step: int) -> float:
         """The fraction of each layer's kept weights that is dropped at a step."""
         raise NotImplementedError

@@ -34,7 +34,7 @@ def random(
     model: keras.Model, weights: Weights, objective: Objective, rng: np.random.Generator
 ) -> Scores:
     """Independent uniform numbers."""
-    return {path: rng.random(w.shape) for path, w in weights.items()}
+    return {path: rng.random(w.shape, np.float32) for path, w in weights.items()}
 
 
 def magnitude(
@@ -101,7 +101,7 @@ def synflow(
     ones = _example_of_ones(model, objective)
     kernels = {v.path: v for v in model.trainable_variables if v.path in weights}
     others = [
-        (v, ops.abs(v.value))
+        (v, ops.abs(backend.read(v)))
         for v in model.variables
         if v.path not in kernels and keras.backend.is_float_dtype(v.dtype)
     ]
@@ -161,7 +161,9 @@ def _example_of_ones(model: keras.Model, objective: Objective) -> Any:
             "`data` must be a batch, for the shape of its `x`, if a model that is not functional "
             f"is pruned with score='synflow'. Received: `data=None`, `model={model!r}`"
         )
-    return tree.map_structure(_ones_like, model.input)
+    # A Sequential has no `input`; with one input, its structure makes no difference.
+    symbolic = model.inputs[0] if len(model.inputs) == 1 else model.input
+    return tree.map_structure(_ones_like, symbolic)
 
 
 def _ones_like(symbolic: keras.KerasTensor) -> Any:
@@ -182,8 +184,8 @@ def _linear(model: keras.Model) -> Iterator[None]:
     activations = {
         id(layer): layer.activation
         for layer in layers
-        if callable(getattr(layer, "activation", None))
-        and not isinstance(layer.activation, keras.Layer)
+        # Not the `activation` that LSTM shows of its cell, and none that is a layer with weights.
+        if callable(vars(layer).get("activation")) and not isinstance(layer.activation, keras.Layer)
     }
     try:
         for layer in layers:

@@ -64,4 +64,4 @@ class SET(Regrowth):
 
     def growth_scores(self, step: int, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rng = np.random.default_rng([int(self.seed), step])
-        return {path: rng.random(w.shape) for path, w in weights.items()}
+        return {path: rng.random(w.shape, np.float32) for path, w in weights.items()}
