@@ -48,7 +48,7 @@ def test_own_metrics_are_those_of_the_model_alone():
 
 def test_all_layers_reaches_every_depth():
     inner = keras.Sequential([layers.Dense(1, name="deep")])
-    model = keras.Sequential([keras.Input((4,)), layers.TimeDistributed(inner)])
+    model = keras.Sequential([keras.Input((2, 4)), layers.TimeDistributed(inner)])
     model(np.ones((1, 2, 4)))
     assert "deep" in [layer.name for layer in keras_internals.all_layers(model)]
 
