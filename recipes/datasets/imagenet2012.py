@@ -82,7 +82,8 @@ def imagenet2012(
         if split not in builder.info.splits:
             raise ValueError(
                 f"The dataset imagenet2012 in {builder.data_dir} was prepared without its split "
-                f"`{split}`; it needs both archives: {HINT}TFDS again. "
+                f"`{split}`. Delete that folder and prepare it from both archives, "
+                "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar. "
                 f"Received: splits {sorted(builder.info.splits)}"
             )
     files = _files(builder, "train")
@@ -128,11 +129,12 @@ def imagenet2012(
     def stream(initial_epoch: int = 0) -> tf.data.Dataset:
         check_integer("initial_epoch", initial_epoch, minimum=0)
         records = tf.data.Dataset.counter(initial_epoch).flat_map(epoch_records)
-        return _batched(records, train_example, batch_size, drop_remainder=True)
+        return _batched(records, train_example, batch_size, tf.data.INFINITE_CARDINALITY)
 
     def one_pass(files: Sequence[ShardSlice]) -> tf.data.Dataset:
         records = _read(files, tf.data.Dataset.range(len(files)))
-        return _batched(records, test_example, batch_size, drop_remainder=False)
+        batches = -(-sum(file.count for file in files) // batch_size)
+        return _batched(records, test_example, batch_size, batches)
 
     return Data(
         name="imagenet2012",
@@ -224,7 +226,7 @@ def _files(builder: Any, split: str) -> list[ShardSlice]:
     if not all(str(path).rsplit(".", 1)[-1].startswith("tfrecord") for path in info.filepaths):
         raise ValueError(
             "The dataset imagenet2012 must be prepared as TFRecord files. "
-            f"Received: {builder.data_dir} of format {builder.info.file_format}"
+            f"Received: {builder.data_dir} of format {builder.info.file_format.value}"
         )
     return [
         ShardSlice(str(path), 0, count)
@@ -265,10 +267,14 @@ def _read(files: Sequence[ShardSlice], shards: tf.data.Dataset) -> tf.data.Datas
 
 
 def _batched(
-    records: tf.data.Dataset, decode: Callable[..., Any], batch_size: int, drop_remainder: bool
+    records: tf.data.Dataset, decode: Callable[..., Any], batch_size: int, batches: int
 ) -> tf.data.Dataset:
+    endless = batches == tf.data.INFINITE_CARDINALITY
     examples = records.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return examples.batch(batch_size, drop_remainder=drop_remainder).prefetch(tf.data.AUTOTUNE)
+    dataset = examples.batch(batch_size, drop_remainder=endless)
+    # tf.data cannot know how many batches come out of files; Keras's progress bar wants to.
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def _undecoded() -> Any:

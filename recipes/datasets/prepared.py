@@ -49,10 +49,12 @@ def prepared_builder(name: str, *, download: bool, hint: str = "run, with a netw
             builder.download_and_prepare()
             return builder
         except Exception as error:  # TFDS raises whatever its downloaders and readers raise.
-            cause = error
+            cause, reason = error, type(error).__name__
+            if not isinstance(error, requests.RequestException):  # those are long and say no more
+                reason = f"{reason}: {error}"
     raise ValueError(
         f"The dataset {name} is not prepared in {builder.data_dir}"
-        + (f", and it could not be downloaded ({type(cause).__name__})" if cause else "")
+        + (f", and it could not be downloaded ({reason})" if cause else "")
         + ". Either set the environment variable TFDS_DATA_DIR to a folder that holds it, or "
         + hint.format(folder=pathlib.Path(builder.data_dir).parents[1])
         + '`python -c "import tensorflow_datasets as tfds; '
