@@ -238,6 +238,7 @@ class SAMModel(SAMTrainer):
     @property
     def masks(self) -> dict[str, np.ndarray]:
         """The pruning masks: from `variable.path` to a boolean array, `True` where kept."""
+        self.sync_variables()
         return {path: ops.convert_to_numpy(mask) for path, mask in self.mask_variables.items()}
 
     @masks.setter
@@ -248,6 +249,7 @@ class SAMModel(SAMTrainer):
                 f"Received: a model that is not built, {self.name!r}"
             )
         checked = check_masks(masks, self.trainable_variables, self._own_weights())
+        self.sync_variables()
         before = self.mask_variables.keys()
         if self._masks is None:
             keras_internals.attach(self, "_masks", Masks())

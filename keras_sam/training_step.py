@@ -71,6 +71,9 @@ class TrainingStep(keras.Model):
         """Where variables must be created, so that every replica has its copy."""
         return nullcontext()
 
+    def sync_variables(self) -> None:
+        """Brings variables up to date, for callbacks that read or change them during `fit`."""
+
     def _gradient_step(self, weights: list[Tensor]) -> Step:
         """The SAM gradient of this replica's batch, as the function that `over_splits` takes."""
         loss_fn = loss_function(self)

@@ -3,13 +3,19 @@
 from typing import Any
 
 import keras
-from keras import tree
+from keras import ops, tree
 
 from keras_sam.loss_function import Batch
 from keras_sam.m_sharpness import Step
 from keras_sam.training_step import Gradients, TrainingStep
 
 State = tuple[list[Any], ...]
+GROUPS = (
+    "trainable_variables",
+    "non_trainable_variables",
+    "optimizer_variables",
+    "metrics_variables",
+)
 
 
 class SAMTrainer(TrainingStep):
@@ -43,11 +49,31 @@ class SAMTrainer(TrainingStep):
             new_state = tuple([scope.get_current_value(v) for v in group] for group in groups)
         return logs, new_state
 
-    def make_train_function(self, force: bool = False) -> None:
-        # While `fit` runs, the variables are empty and the values travel in its state. A callback
-        # that renews the function (a new rho, other masks) needs them back, for their shardings.
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            if getattr(self.optimizer, "inner_optimizer", self.optimizer).use_ema:
+                # Keras has put the averages in place, as the very arrays that the optimizer keeps;
+                # and the next function to donate one of the two would take the other along.
+                for variable in self.trainable_variables:
+                    variable.assign(ops.copy(variable.value))
+
+    def sync_variables(self) -> None:
+        # While `fit` runs, the variables are empty and the values travel in its state.
         self.jax_state_sync()
+
+    def make_train_function(self, force: bool = False) -> None:
+        self.sync_variables()  # A function that is renewed by a callback asks for shardings.
         super().make_train_function(force)
+
+    def _get_jax_state(self, **kwargs: Any) -> State:
+        # Keras hook, called before steps. Keras keeps the state for `jax_state_sync` only after the
+        # first step, and would lose all weights if that one raises.
+        state = super()._get_jax_state(**kwargs)
+        groups = [group for group in GROUPS if kwargs.get(group)]
+        self._jax_state = dict(zip(groups, state, strict=True))
+        return state
 
     def _gradient_step(self, weights: list[Any]) -> Step:
         step = super()._gradient_step(weights)
