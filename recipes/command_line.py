@@ -77,12 +77,13 @@ def add_config_flags(
         )
 
 
-def add_runtime_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds a flag for each field of `Runtime`."""
+def add_runtime_flags(parser: argparse.ArgumentParser, leave_out: Sequence[str] = ()) -> None:
+    """Adds a flag for each field of `Runtime`, but for those to leave out."""
     group = parser.add_argument_group("how to run it")
     kinds = typing.get_type_hints(Runtime)
     for field in dataclasses.fields(Runtime):
-        _add_flag(group, field, kinds[field.name], field.default)
+        if field.name not in leave_out:
+            _add_flag(group, field, kinds[field.name], field.default)
 
 
 def parsed_config(parsed: argparse.Namespace, recipe: Recipe) -> RunConfig:

@@ -18,7 +18,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "noise_kind": ("symmetric", "pair_flip"),
     "optimizer": ("sgd", "adam", "adamw"),
     "schedule": ("constant", "step", "cosine"),
-    "precision": ("float32", "mixed_float16", "mixed_bfloat16"),
+    "mixed_precision": ("float16", "bfloat16"),
 }
 
 
@@ -65,7 +65,8 @@ class RunConfig:
         decay: The factor of "step", in (0, 1].
         warmup_steps: Steps over which the learning rate first rises linearly from 0.
         patience: If not `None`, stop once validation accuracy has not risen for so many epochs.
-        precision: "float32", "mixed_float16" or "mixed_bfloat16".
+        mixed_precision: "float16" or "bfloat16" for the computation, the weights staying float32;
+            `None` for float32 throughout.
 
     Raises:
         TypeError: If a setting is of the wrong type.
@@ -109,7 +110,7 @@ class RunConfig:
     decay: float = _setting(0.1, "factor of the step schedule")
     warmup_steps: int = _setting(0, "steps of linear warm-up")
     patience: int | None = _setting(None, "stop after so many epochs without a better validation")
-    precision: str = _setting("float32", "float32, mixed_float16 or mixed_bfloat16")
+    mixed_precision: str | None = _setting(None, "float16 or bfloat16")
 
     def __post_init__(self) -> None:
         for field, kind in zip(dataclasses.fields(self), _kinds().values(), strict=True):
@@ -132,7 +133,8 @@ class RunConfig:
         rising = rising and list(self.milestones) == sorted(set(self.milestones))
         self._require("milestones", rising, "rising fractions in (0, 1)")
         for name, choices in _CHOICES.items():
-            self._require(name, getattr(self, name) in choices, f"one of {', '.join(choices)}")
+            value = getattr(self, name)
+            self._require(name, value is None or value in choices, f"one of {', '.join(choices)}")
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(
                 "`weight_decay` must be 0 with `optimizer='adam'`; 'adamw' has it. "

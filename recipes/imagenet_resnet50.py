@@ -4,7 +4,7 @@ Claim:   with SAM, wider networks gain more over SGD: in the paper 0.03 points o
          parameters (16 filters), 0.54 points at 25.6M (64 filters).
 Cost:    ImageNet prepared by tensorflow-datasets from the archives of image-net.org; 90 epochs are
          days on one GPU. --quick keeps 5 epochs of 20,000 images.
-Command: python -m recipes.imagenet_resnet50 --width 64 --rho 0.05 --mixed-precision --seed 0
+Command: python -m recipes.imagenet_resnet50 --rho 0.05 --mixed-precision bfloat16 --seed 0
 """
 
 from recipes import command_line

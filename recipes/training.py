@@ -394,7 +394,7 @@ def build_network(config: RunConfig, data: Data) -> keras.Model:
     """
     shapes: dict[str, Any] = {"input_shape": data.input_shape, "classes": data.classes}
     shapes |= {"seed": config.seed, **config.network_options}
-    with _precision(config.precision):
+    with _mixed_precision(config.mixed_precision):
         match config.network:
             case "mlp":
                 return networks.mlp(config.width, **shapes)
@@ -467,9 +467,9 @@ def _whole(width: float) -> int:
 
 
 @contextlib.contextmanager
-def _precision(policy: str) -> Iterator[None]:
+def _mixed_precision(dtype: str | None) -> Iterator[None]:
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy("float32" if dtype is None else f"mixed_{dtype}")
     try:
         yield
     finally:

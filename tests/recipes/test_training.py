@@ -243,7 +243,7 @@ def test_logs_are_written_where_asked_for(tmp_path):
 
 
 def test_mixed_precision_trains_and_resumes(tmp_path):
-    settings = config(precision="mixed_float16")
+    settings = config(mixed_precision="float16")
     whole = train(settings, tmp_path / "a" / "run", runtime=QUIET)
     with pytest.raises(KilledError):
         train(settings, tmp_path / "b" / "run", runtime=QUIET, callbacks=[KillAt(1)])

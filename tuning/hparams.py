@@ -1,0 +1,38 @@
+"""The runs of a study in TensorBoard's HParams view, written from its records."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterable
+
+from recipes.records import DIVERGED, Record
+
+
+def write_hparams(records: Iterable[Record], folder: str | os.PathLike[str]) -> None:
+    """Writes each run's settings and results below a folder, once.
+
+    Args:
+        records: Finished runs.
+        folder: What `tensorboard --logdir` is given.
+    """
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api
+
+    for record in records:
+        config = record.config
+        name = f"width={config.width:g},rho={config.rho:g},seed={config.seed}"
+        path = pathlib.Path(folder) / name
+        if path.exists():
+            continue
+        settings = {
+            key: value if isinstance(value, bool | int | float | str) else str(value)
+            for key, value in config.to_dict().items()
+        }
+        epochs = len(record.curves["loss"])
+        with tf.summary.create_file_writer(str(path)).as_default():
+            api.hparams({**settings, "parameters": record.kept_parameters}, trial_id=name)
+            if record.status != DIVERGED:
+                tf.summary.scalar("val_accuracy", record.selected["val_accuracy"], epochs)
+                tf.summary.scalar("test_accuracy", record.selected["test_accuracy"], epochs)
+                tf.summary.scalar("train_loss", record.train["loss"], epochs)

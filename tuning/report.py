@@ -1,0 +1,67 @@
+"""What a study has found, from its records alone: table, rule, figure, files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recipes.comparison import Comparison
+from recipes.figures import draw, size_figure
+from recipes.table import table, to_csv, to_json
+from tuning.hparams import write_hparams
+from tuning.rho_rule import RhoRule, fit_rho_rule
+from tuning.study import Study
+
+
+def write_report(study: Study, report: str = "selected") -> str:
+    """Writes the table, the figure and the rule to the study's folder.
+
+    Args:
+        study: The study; it need not be finished.
+        report: Which epoch's test accuracy counts, see `recipes.comparison.comparisons`.
+            Defaults to "selected".
+
+    Returns:
+        The text to show: the table, what is to be said of it, and the files.
+
+    Raises:
+        ValueError: If there are no records yet.
+    """
+    found = study.comparisons(report)
+    if not found:
+        raise ValueError(f"There are no records of this study. Received: `folder={study.folder}`")
+    rule = rho_rule(found)
+    lines = [table(found), *at_the_edge(found)]
+    if rule is not None:
+        lines.append(f"Rule: {rule}.")
+        rule.save(study.folder / "rho_rule.json")
+    text = "\n".join(lines) + "\n"
+    (study.folder / "table.md").write_text(text)
+    (study.folder / "table.csv").write_text(to_csv(found))
+    (study.folder / "table.json").write_text(to_json(found))
+    if len(found) > 1:
+        size_figure(found, rule).savefig(study.folder / "size.png", dpi=150)
+    else:
+        draw(found, study.folder)
+    write_hparams(study.records(), study.folder / "tensorboard")
+    return f"{text}\nTable, figure and records: {study.folder}"
+
+
+def rho_rule(found: Sequence[Comparison]) -> RhoRule | None:
+    """The fitted rule, `None` where there are too few sizes for one."""
+    if len({c.parameters for c in found if c.best is not None}) < 3:
+        return None
+    return fit_rho_rule(found)
+
+
+def at_the_edge(found: Sequence[Comparison]) -> list[str]:
+    """A line for each size whose best rho is an end of the grid: a better one may lie beyond."""
+    lines = []
+    for comparison in found:
+        rhos = [result.rho for result in comparison.results if result.rho > 0]
+        best = comparison.best
+        if best is not None and len(rhos) > 1 and best.rho in (min(rhos), max(rhos)):
+            end = "smallest" if best.rho == min(rhos) else "largest"
+            lines.append(
+                f"{comparison.parameters:,} parameters: the best rho is the {end} that was tried."
+            )
+    return lines

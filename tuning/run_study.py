@@ -1,0 +1,120 @@
+"""Runs a study: alone, with workers on this machine, or as one process of several machines."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+
+from recipes.config import RunConfig
+from recipes.lock import locked
+from recipes.records import Record
+from recipes.runtime import Runtime
+from tuning.report import write_report
+from tuning.search import search
+from tuning.study import Study
+from tuning.study_oracle import StudyOracle
+from tuning.study_progress import StudyProgress
+from tuning.trial_runner import is_worker
+from tuning.workers import Workers
+
+
+def run_study(
+    study: Study,
+    *,
+    runtime: Runtime | None = None,
+    report: str = "selected",
+    update: bool = False,
+    workers: int = 0,
+    command: Sequence[str] = (),
+    silence: float = 60.0,
+    chief_timeout: float = 300.0,
+) -> str | None:
+    """Runs what a study's records do not hold yet, and writes its report.
+
+    Args:
+        study: The study.
+        runtime: How runs are carried out. Defaults to `Runtime()`.
+        report: See `write_report`. Defaults to "selected".
+        update: See `Study.claim_folder`. Defaults to `False`.
+        workers: Number of processes to train in besides this one; 0 is to train in this one.
+            Defaults to 0.
+        command: Arguments of `python` by which a worker of this study is started.
+        silence: See `search`. Defaults to 60.
+        chief_timeout: See `search`. Defaults to 300.
+
+    Returns:
+        The report's text; `None` in a worker.
+
+    Raises:
+        RuntimeError: If another process runs a study in the folder, or all workers have ended.
+        ValueError: If the folder is that of a study with other settings.
+    """
+    progress = workers_here = None
+    with contextlib.ExitStack() as stack:
+        if not is_worker():
+            stack.enter_context(locked(study.folder))
+            study.claim_folder(update)
+            runtime = runtime or Runtime()
+            progress = StudyProgress(study, study.records(), shown=runtime.progress)
+            stack.callback(progress.close)
+        if workers:
+            workers_here = stack.enter_context(Workers(workers, command, study.folder / "workers"))
+        search(
+            list(study.networks),
+            study.space,
+            study.trial(_trainer(study, runtime or Runtime(), progress)),
+            epochs=study.base.epochs,
+            objective="val_accuracy",
+            silence=silence,
+            chief_timeout=chief_timeout,
+            watch=_watcher(study, progress, workers_here),
+        )
+    return None if is_worker() else write_report(study, report)
+
+
+def _trainer(
+    study: Study, runtime: Runtime, progress: StudyProgress | None
+) -> Callable[[RunConfig], Record]:
+    """What trains a run of the study in this process, if its record is not there yet."""
+    # Only now: a chief need not wait for TensorFlow.
+    from recipes.training import Trainer
+
+    trainer = Trainer(dataclasses.replace(runtime, progress=False))
+    # A file for each process: appending is atomic on one machine only.
+    name = f"records-{os.environ['KERASTUNER_TUNER_ID']}" if is_worker() else "records"
+    checked = not is_worker()
+
+    def train(config: RunConfig) -> Record:
+        nonlocal checked
+        if not checked:
+            study.claim_folder()  # By now the chief has.
+            checked = True
+        if progress is not None:
+            progress.begin(config)
+        folder = study.folder / config.name(study.base)
+        record = trainer.train(config, folder, records=study.folder / f"{name}.jsonl")
+        if progress is not None:
+            progress.update([record])
+        return record
+
+    return train
+
+
+def _watcher(
+    study: Study, progress: StudyProgress | None, workers: Workers | None
+) -> Callable[[StudyOracle], None]:
+    """What a chief does while its workers train."""
+    size_before = 0
+
+    def watch(oracle: StudyOracle) -> None:
+        nonlocal size_before
+        size = sum(file.stat().st_size for file in study.folder.glob("records*.jsonl"))
+        if progress is not None and size != size_before:
+            progress.update(study.records())
+            size_before = size
+        if workers is not None:
+            workers.watch(oracle)
+
+    return watch

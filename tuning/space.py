@@ -1,0 +1,105 @@
+"""How rho is searched: over a grid, at random, by Bayesian optimisation or by Hyperband."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import keras_tuner
+from keras_tuner import oracles
+
+from tuning.grid_oracle import GridOracle
+
+STRATEGIES = ("grid", "random", "bayesian", "hyperband")
+
+# A trial whose worker died is handed out again as often as it takes.
+_RETRIES = 1_000_000
+
+
+def rounded(rho: float) -> float:
+    """A rho to six significant digits: the same number whether or not it went through gRPC."""
+    return float(f"{rho:.6g}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """The values of rho to try on each network. The plain optimizer, rho 0, always runs first.
+
+    Args:
+        strategy: "grid": each of `rhos`. "random": `trials` values between the smallest and the
+            largest of `rhos`, uniform in log(rho). "bayesian": as many, proposed by KerasTuner's
+            Gaussian process. "hyperband": as Hyperband decides, most of them for fewer epochs.
+        rhos: The grid, or the ends of the range: positive.
+        trials: Number of rhos for "random" and "bayesian". Defaults to 8.
+        seed: Fixes what is drawn. Defaults to 0.
+
+    Raises:
+        ValueError: If the strategy is unknown, or rhos or trials cannot be searched.
+    """
+
+    strategy: str = "grid"
+    rhos: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2)
+    trials: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rhos", tuple(sorted({rounded(rho) for rho in self.rhos})))
+        if self.strategy not in STRATEGIES:
+            raise ValueError(
+                f"`strategy` must be one of {', '.join(STRATEGIES)}. "
+                f"Received: `strategy={self.strategy!r}`"
+            )
+        if not self.rhos or not all(0 < rho < float("inf") for rho in self.rhos):
+            raise ValueError(
+                "`rhos` must be positive and finite; rho 0 is always run besides. "
+                f"Received: `rhos={self.rhos}`"
+            )
+        if self.strategy != "grid" and len(self.rhos) < 2:
+            raise ValueError(
+                f"`rhos` must give both ends of a range for {self.strategy!r}. "
+                f"Received: `rhos={self.rhos}`"
+            )
+        if self.trials < 1:
+            raise ValueError(f"`trials` must be >= 1. Received: `trials={self.trials}`")
+
+    @property
+    def count(self) -> int | None:
+        """Number of trials on a network, rho 0 included; `None` where Hyperband decides."""
+        if self.strategy == "hyperband":
+            return None
+        return 1 + (len(self.rhos) if self.strategy == "grid" else self.trials)
+
+    def oracles(
+        self, network: str, objective: keras_tuner.Objective, epochs: int
+    ) -> Iterator[keras_tuner.Oracle]:
+        """The oracles of one network, in the order in which they are to be asked.
+
+        Args:
+            network: Name of the network, a hyperparameter of every trial.
+            objective: What a trial reports.
+            epochs: Epochs of a full run, for Hyperband.
+        """
+
+        def common() -> dict:
+            hyperparameters = keras_tuner.HyperParameters()
+            hyperparameters.Fixed("network", network)
+            return {
+                "objective": objective,
+                "hyperparameters": hyperparameters,
+                "seed": 1 + self.seed,  # KerasTuner takes 0 for none.
+                "max_retries_per_trial": _RETRIES,
+                "max_consecutive_failed_trials": None,  # Runs may diverge; the search goes on.
+            }
+
+        yield GridOracle("rho", (0.0,), **common())
+        if self.strategy == "grid":
+            yield GridOracle("rho", self.rhos, **common())
+            return
+        arguments = common()
+        arguments["hyperparameters"].Float("rho", self.rhos[0], self.rhos[-1], sampling="log")
+        if self.strategy == "random":
+            yield oracles.RandomSearchOracle(max_trials=self.trials, **arguments)
+        elif self.strategy == "bayesian":
+            yield oracles.BayesianOptimizationOracle(max_trials=self.trials, **arguments)
+        else:
+            yield oracles.HyperbandOracle(max_epochs=epochs, **arguments)

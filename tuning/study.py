@@ -1,0 +1,164 @@
+"""A study: rho searched on each width of a recipe. What it finds is a function of its records."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from recipes.checkpoint import write_atomically
+from recipes.comparison import Comparison, comparisons, mean
+from recipes.config import RunConfig
+from recipes.records import DIVERGED, Record, read_records
+from tuning.space import Space
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """The settings of a study, and its folder.
+
+    Args:
+        folder: Where its records go, in files `records*.jsonl`.
+        base: The settings that all runs share; their width, rho and seed do not count.
+        widths: Widths of the network.
+        space: Which rhos are tried on each.
+        seeds: Seeds of the runs of each rho. Runs of one seed are a pair: the same initial weights,
+            splits, label noise, order and augmentation.
+
+    Raises:
+        ValueError: If there are no widths or no seeds, or some are there twice.
+    """
+
+    folder: pathlib.Path
+    base: RunConfig
+    widths: tuple[float, ...]
+    space: Space
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", pathlib.Path(self.folder))
+        object.__setattr__(self, "widths", tuple(float(width) for width in self.widths))
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        for name in ("widths", "seeds"):
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise ValueError(
+                    f"`{name}` must be one or more different values. Received: `{name}={values}`"
+                )
+        for width in self.widths:
+            self.config(width, 0.0, self.seeds[0])
+
+    @property
+    def networks(self) -> dict[str, float]:
+        """From the name that a width has in trials to the width."""
+        return {f"width {width:g}": width for width in self.widths}
+
+    @property
+    def runs(self) -> int | None:
+        """Number of runs, `None` where Hyperband decides."""
+        count = self.space.count
+        return None if count is None else count * len(self.widths) * len(self.seeds)
+
+    def config(self, width: float, rho: float, seed: int, epochs: int | None = None) -> RunConfig:
+        """The settings of one run."""
+        changes: dict[str, Any] = {"width": width, "rho": rho, "seed": seed}
+        return self.base.replace(**changes, epochs=self.base.epochs if epochs is None else epochs)
+
+    def records(self) -> list[Record]:
+        """The finished runs that belong to this study; Hyperband's shorter runs do not."""
+        return [
+            record
+            for record in read_records(*sorted(self.folder.glob("records*.jsonl")))
+            if record.config.seed in self.seeds
+            and record.config.width in self.widths
+            and record.config
+            == self.config(record.config.width, record.config.rho, record.config.seed)
+        ]
+
+    def comparisons(self, report: str = "selected") -> list[Comparison]:
+        """SAM against SGD on each width, from the records."""
+        return comparisons(self.records(), report)
+
+    def settings(self) -> dict[str, Any]:
+        """The study's settings as plain data."""
+        return {
+            "base": self.config(self.widths[0], 0.0, self.seeds[0]).to_dict(),
+            "widths": list(self.widths),
+            "seeds": list(self.seeds),
+            "space": {**dataclasses.asdict(self.space), "rhos": list(self.space.rhos)},
+        }
+
+    def claim_folder(self, update: bool = False) -> None:
+        """Writes the settings to the folder, or checks that they are those of the study in it.
+
+        Args:
+            update: If `True`, these settings replace those in the folder. Runs that belong to both
+                are kept. Defaults to `False`.
+
+        Raises:
+            ValueError: If the folder is that of a study with other settings.
+        """
+        path = self.folder / "study.json"
+        # By way of JSON, for what is the same there.
+        mine = json.loads(json.dumps(self.settings()))
+        if path.exists() and not update:
+            differences = _differences(json.loads(path.read_text()), mine)
+            if differences:
+                raise ValueError(
+                    f"{self.folder} holds a study with other settings. Take another folder, or "
+                    "--update to go on in this one. Received: " + "; ".join(differences)
+                )
+        if not path.exists() or update:
+            write_atomically(path, json.dumps(mine, indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Study:
+        """The study of a folder.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        folder = pathlib.Path(folder)
+        settings = json.loads((folder / "study.json").read_text())
+        return cls(
+            folder=folder,
+            base=RunConfig.from_dict(settings["base"]),
+            widths=tuple(settings["widths"]),
+            space=Space(**settings["space"]),
+            seeds=tuple(settings["seeds"]),
+        )
+
+    def trial(
+        self, train: Callable[[RunConfig], Record]
+    ) -> Callable[[str, float, int | None], float | None]:
+        """What `search` runs: all seeds of one network at one rho.
+
+        Args:
+            train: From the settings of a run to its record, which may exist already.
+
+        Returns:
+            `(network, rho, epochs)` -> mean best validation accuracy; `None` if a run diverged.
+        """
+
+        def run(network: str, rho: float, epochs: int | None) -> float | None:
+            width = self.networks[network]
+            records = [train(self.config(width, rho, seed, epochs)) for seed in self.seeds]
+            if any(record.status == DIVERGED for record in records):
+                return None
+            return mean(record.selected["val_accuracy"] for record in records)
+
+        return run
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What differs between two pieces of plain data, by the path to it."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        found = []
+        for key in [*before, *(key for key in now if key not in before)]:
+            path = f"{name}.{key}" if name else key
+            found += _differences(before.get(key), now.get(key), path)
+        return found
+    return [] if before == now else [f"{name}: {before} -> {now}"]

@@ -1,0 +1,137 @@
+"""Progress of a study: a line a finished trial, and the time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from recipes.comparison import mean, standard_error
+from recipes.config import RunConfig
+from recipes.records import DIVERGED, Record
+from tuning.study import Study
+
+
+class StudyProgress:
+    """Shows how far the records of a study have come.
+
+    Args:
+        study: The study.
+        records: Runs that were finished before.
+        shown: Whether anything is shown. Defaults to `True`.
+    """
+
+    def __init__(self, study: Study, records: Iterable[Record], shown: bool = True) -> None:
+        self.study = study
+        self.records: list[Record] = []
+        self.shown = shown
+        self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self._console,
+            disable=not (shown and sys.stdout.isatty()),
+        )
+        self._task = self._bar.add_task("", total=study.runs, left="")
+        self._told: set[tuple[float, float]] = set()
+        before = list(records)
+        if before and shown:
+            self._console.print(f"Going on: {len(before)} runs were finished before.")
+        for record in before:
+            self._take(record)
+        self._before = len(before)
+        self._began = time.monotonic()
+        self._bar.start()
+
+    def begin(self, config: RunConfig) -> None:
+        """Names the run that is under way."""
+        text = f"width {config.width:g}, rho {config.rho:g}, seed {config.seed}"
+        self._bar.update(self._task, description=text)
+
+    def update(self, records: Iterable[Record]) -> None:
+        """Takes in the records that are new, and tells of the trials that they complete."""
+        known = {(r.config.width, r.config.rho, r.config.seed) for r in self.records}
+        for record in records:
+            shortened = record.config.epochs != self.study.base.epochs  # By Hyperband.
+            run = (record.config.width, record.config.rho, record.config.seed)
+            if shortened or run in known:
+                continue
+            self._take(record)
+            trial = (record.config.width, record.config.rho)
+            runs = self._runs(*trial)
+            if len(runs) == len(self.study.seeds) and trial not in self._told:
+                self._tell(runs)
+        left = self.seconds_left()
+        text = "" if left is None else f"{_duration(left)} left"
+        self._bar.update(self._task, completed=len(self.records), left=text)
+
+    def close(self) -> None:
+        """Ends the display."""
+        self._bar.stop()
+
+    def seconds_left(self) -> float | None:
+        """An estimate of the time left; `None` where nothing is known.
+
+        A run that is to come takes as long as others of its width and method did; a width that has
+        not been seen is taken to be as much slower as it is wider.
+        """
+        new = self.records[self._before :]
+        if self.study.runs is None or not new:
+            return None
+        elapsed = time.monotonic() - self._began
+        pace = elapsed / max(1e-9, sum(record.seconds for record in new))
+        seen = {(r.config.width, r.config.rho > 0) for r in self.records}
+        trials = (self.study.space.count or 1) - 1
+        left = 0.0
+        for width in self.study.widths:
+            for sam, count in ((False, 1), (True, trials)):
+                done = [
+                    r for r in self.records if r.config.width == width and (r.config.rho > 0) == sam
+                ]
+                missing = count * len(self.study.seeds) - len(done)
+                nearest = min(seen, key=lambda key: (key[1] != sam, abs(key[0] - width)))
+                like = [
+                    r.seconds for r in self.records if (r.config.width, r.config.rho > 0) == nearest
+                ]
+                factor = max(1.0, width / nearest[0]) * (2.0 if sam and not nearest[1] else 1.0)
+                left += max(0, missing) * mean(like) * factor
+        return pace * left
+
+    def _take(self, record: Record) -> None:
+        self.records.append(record)
+        trial = (record.config.width, record.config.rho)
+        if len(self._runs(*trial)) == len(self.study.seeds) and not hasattr(self, "_began"):
+            self._told.add(trial)
+
+    def _runs(self, width: float, rho: float) -> list[Record]:
+        return [r for r in self.records if (r.config.width, r.config.rho) == (width, rho)]
+
+    def _tell(self, runs: list[Record]) -> None:
+        config = runs[0].config
+        self._told.add((config.width, config.rho))
+        if not self.shown:
+            return
+        total = "?" if self.study.runs is None else self.study.runs
+        ended = [r for r in runs if r.status != DIVERGED]
+        validation = 100 * mean(r.selected["val_accuracy"] for r in ended)
+        test = [100 * r.selected["test_accuracy"] for r in ended]
+        method = "SGD      " if config.rho == 0 else f"rho {config.rho:<5g}"
+        left = self.seconds_left()
+        self._console.print(
+            f"width {config.width:<5g} {method} "
+            f"validation {validation:6.2f} %  test {mean(test):6.2f} ± {standard_error(test):.2f} %"
+            + (f"  {len(runs) - len(ended)} diverged" if len(ended) < len(runs) else "")
+            + f"   run {len(self.records)} of {total}"
+            + ("" if left is None else f", {_duration(left)} left")
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
