@@ -1,7 +1,7 @@
 """One training step of SAM, written once for all backends.
 
-Sources: see `sam_gradient.py`. Here stands what a training loop adds to the algorithm: loss scaling,
-replicas, m-sharpness, state and metrics, masks, and the order in which variables change.
+The algorithm and its source stand in `sam_gradient.py`. This is what a training loop adds to it:
+loss scaling, replicas, m-sharpness, state and metrics, masks, the order in which variables change.
 """
 
 from collections.abc import Callable
