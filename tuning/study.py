@@ -6,13 +6,13 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from recipes.checkpoint import write_atomically
 from recipes.comparison import Comparison, comparisons, mean
 from recipes.config import RunConfig
 from recipes.records import DIVERGED, Record, read_records
+from tuning.folder import claim
 from tuning.space import Space
 
 
@@ -101,18 +101,7 @@ class Study:
         Raises:
             ValueError: If the folder is that of a study with other settings.
         """
-        path = self.folder / "study.json"
-        # By way of JSON, for what is the same there.
-        mine = json.loads(json.dumps(self.settings()))
-        if path.exists() and not update:
-            differences = _differences(json.loads(path.read_text()), mine)
-            if differences:
-                raise ValueError(
-                    f"{self.folder} holds a study with other settings. Take another folder, or "
-                    "--update to go on in this one. Received: " + "; ".join(differences)
-                )
-        if not path.exists() or update:
-            write_atomically(path, json.dumps(mine, indent=1).encode())
+        claim(self.folder / "study.json", self.settings(), update)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Study:
@@ -151,14 +140,3 @@ class Study:
             return mean(record.selected["val_accuracy"] for record in records)
 
         return run
-
-
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
-    """What differs between two pieces of plain data, by the path to it."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        found = []
-        for key in [*before, *(key for key in now if key not in before)]:
-            path = f"{name}.{key}" if name else key
-            found += _differences(before.get(key), now.get(key), path)
-        return found
-    return [] if before == now else [f"{name}: {before} -> {now}"]

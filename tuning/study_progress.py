@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable
@@ -77,30 +78,37 @@ class StudyProgress:
     def seconds_left(self) -> float | None:
         """An estimate of the time left; `None` where nothing is known.
 
-        A run that is to come takes as long as others of its width and method did; a width that has
-        not been seen is taken to be as much slower as it is wider.
+        A run that is to come takes as long as others of its width and method did. A width that has
+        not been seen continues the power law of the two nearest that have.
         """
         new = self.records[self._before :]
         if self.study.runs is None or not new:
             return None
-        elapsed = time.monotonic() - self._began
-        pace = elapsed / max(1e-9, sum(record.seconds for record in new))
-        seen = {(r.config.width, r.config.rho > 0) for r in self.records}
+        pace = (time.monotonic() - self._began) / max(1e-9, sum(r.seconds for r in new))
         trials = (self.study.space.count or 1) - 1
         left = 0.0
         for width in self.study.widths:
             for sam, count in ((False, 1), (True, trials)):
-                done = [
-                    r for r in self.records if r.config.width == width and (r.config.rho > 0) == sam
-                ]
-                missing = count * len(self.study.seeds) - len(done)
-                nearest = min(seen, key=lambda key: (key[1] != sam, abs(key[0] - width)))
-                like = [
-                    r.seconds for r in self.records if (r.config.width, r.config.rho > 0) == nearest
-                ]
-                factor = max(1.0, width / nearest[0]) * (2.0 if sam and not nearest[1] else 1.0)
-                left += max(0, missing) * mean(like) * factor
+                done = sum(
+                    r.config.width == width and (r.config.rho > 0) == sam for r in self.records
+                )
+                left += (count * len(self.study.seeds) - done) * self._seconds(width, sam)
         return pace * left
+
+    def _seconds(self, width: float, sam: bool) -> float:
+        """What one run is expected to take."""
+        times: dict[float, list[float]] = {}
+        for record in self.records:
+            if (record.config.rho > 0) == sam:
+                times.setdefault(record.config.width, []).append(record.seconds)
+        if not times:
+            return 2 * self._seconds(width, False) if sam else self._seconds(width, True) / 2
+        near, *others = sorted(times, key=lambda seen: abs(seen - width))
+        seconds = mean(times[near])
+        if near == width or not others:
+            return seconds
+        slope = math.log(mean(times[others[0]]) / seconds) / math.log(others[0] / near)
+        return seconds * (width / near) ** min(2.0, max(0.0, slope))
 
     def _take(self, record: Record) -> None:
         self.records.append(record)
