@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+# Several workers take turns in each epoch's batches. Left to itself, tf.data shares out files where
+# it finds some, and no worker would see the epochs that one worker alone sees.
+SHARD_BY_BATCH = tf.data.experimental.AutoShardPolicy.DATA
+
 
 @dataclasses.dataclass(frozen=True)
 class Data:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.datasets.data import Data
+from recipes.datasets.data import SHARD_BY_BATCH, Data
 from recipes.datasets.prepared import prepared_builder
 from recipes.datasets.split import check_integer, split_sizes
 from recipes.label_noise import label_shifts
@@ -274,7 +274,9 @@ def _batched(
     dataset = examples.batch(batch_size, drop_remainder=endless)
     # tf.data cannot know how many batches come out of files; Keras's progress bar wants to.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = SHARD_BY_BATCH
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _undecoded() -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.datasets.data import Data
+from recipes.datasets.data import SHARD_BY_BATCH, Data
 from recipes.datasets.split import check_integer, split_sizes
 from recipes.label_noise import noisy_labels
 
@@ -130,6 +130,7 @@ def _finish(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.D
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
+    options.experimental_distribute.auto_shard_policy = SHARD_BY_BATCH
     cores = os.cpu_count() or 1
     mapped = dataset.map(function, num_parallel_calls=cores, deterministic=True)
     return mapped.prefetch(2 * cores).with_options(options)

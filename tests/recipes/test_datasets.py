@@ -199,6 +199,21 @@ def test_replicas_share_each_batch(strategy):
         np.testing.assert_array_equal(np.concatenate([p.numpy().ravel() for p in parts]), expected)
 
 
+def shares_of_two_workers(dataset):
+    """What MultiWorkerMirroredStrategy feeds to each of two workers."""
+    from tensorflow.python.data.experimental.ops import distribute
+
+    return [distribute._AutoShardDataset(dataset, 2, index) for index in (0, 1)]
+
+
+def test_workers_share_each_epoch():
+    data = numbered()
+    parts = [numbers(part.take(5)) for part in shares_of_two_workers(data.train(1))]
+    batches = numbers(data.train(1).take(10)).reshape(10, -1)
+    for index, part in enumerate(parts):
+        np.testing.assert_array_equal(part, batches[index::2].ravel())
+
+
 def test_resumed_training_ends_with_the_same_weights():
     data = datasets.digits(batch_size=64, seed=1, take=400)
 
@@ -549,6 +564,13 @@ def test_imagenet_epochs_follow_from_the_seed(imagenet):
     np.testing.assert_array_equal(image_numbers(epochs(resumed, 1, 2)), orders[1:].ravel())
     np.testing.assert_array_equal(pixels(whole, 0, 3)[48:], pixels(resumed, 1, 2))
     assert np.any(image_numbers(epochs(imagenet(seed=4), 0, 1)) != orders[0])
+
+
+def test_imagenet_workers_share_each_epoch(imagenet):
+    data = imagenet()
+    batches = image_numbers(epochs(data, 1, 1)).reshape(6, -1)
+    for index, part in enumerate(shares_of_two_workers(data.train(1))):
+        np.testing.assert_array_equal(image_numbers(part.take(3)), batches[index::2].ravel())
 
 
 def test_imagenet_label_noise(imagenet):
