@@ -24,9 +24,23 @@ if keras.backend.backend() == "tensorflow":
         vectorized_map,
     )
 elif keras.backend.backend() == "jax":
-    from keras_sam.backend.jax import dense, read, value_and_grad
+    from keras_sam.backend.jax import (
+        compiled,
+        dense,
+        hessian_vector_product,
+        read,
+        value_and_grad,
+        vectorized_map,
+    )
 elif keras.backend.backend() == "torch":
-    from keras_sam.backend.torch import dense, read, value_and_grad
+    from keras_sam.backend.torch import (
+        compiled,
+        dense,
+        hessian_vector_product,
+        read,
+        value_and_grad,
+        vectorized_map,
+    )
 else:
     raise ImportError(
         "keras_sam runs on the Keras backends 'tensorflow', 'jax' and 'torch'. Set the environment "

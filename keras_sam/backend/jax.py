@@ -31,3 +31,37 @@ def dense(tensor: Tensor) -> Tensor:
 def read(variable: keras.Variable) -> Tensor:
     """The variable's present value, inside a `StatelessScope` that of the scope."""
     return variable.value
+
+
+def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
+    """`fn(values, *args) -> (loss, aux)` becomes `(values, vectors, *args) -> products`.
+
+    The products are the derivative of the loss's gradient at `values` in the direction `vectors`,
+    two lists of tensors with the same shapes and dtypes. Forward-over-reverse: one gradient pass,
+    differentiated as it runs.
+    """
+    gradient = jax.grad(fn, has_aux=True)
+
+    def wrapped(values: Sequence[Tensor], vectors: Sequence[Tensor], *args: Any) -> list[Tensor]:
+        values = [ops.convert_to_tensor(value) for value in values]
+        vectors = [
+            ops.convert_to_tensor(vector, dtype=value.dtype)
+            for value, vector in zip(values, vectors, strict=True)
+        ]
+        _, products, _ = jax.jvp(lambda v: gradient(v, *args), (values,), (vectors,), has_aux=True)
+        return products
+
+    return wrapped
+
+
+def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function of tensors, `None` and nests of them, compiled once for shapes alike."""
+    return jax.jit(fn)
+
+
+def vectorized_map(fn: Callable[[Any], Any], elements: Any) -> Any:
+    """Applies `fn` to each element: `stack([fn(e_1), ..., fn(e_n)])` over the tensors' first axis.
+
+    As one vectorised computation.
+    """
+    return jax.vmap(fn)(elements)

@@ -1,7 +1,7 @@
 """PyTorch: differentiation."""
 
+import threading
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -11,7 +11,14 @@ from keras import ops, tree
 Tensor = Any
 
 
-_nested = ContextVar("nested", default=False)
+class _Context(threading.local):
+    """What the functions below are being called from, each thread by itself."""
+
+    nested = False  # From the function that another derivative is taken of.
+    vectorized = False  # From the function of a `torch.vmap`, which the tape does not work in.
+
+
+_context = _Context()
 
 
 def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
@@ -24,20 +31,15 @@ def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
     def wrapped(
         values: Sequence[Tensor], *args: Any
     ) -> tuple[tuple[Tensor, Any], list[Tensor | None]]:
-        nested = _nested.get()
+        nested = _context.nested
         values = [_input(ops.convert_to_tensor(value), nested) for value in values]
-        token = _nested.set(True)
+        _context.nested = True
         try:
             with torch.enable_grad():  # Whoever calls may have turned it off, as the trainer does.
                 loss, aux = fn(values, *args)
         finally:
-            _nested.reset(token)
-        gradients: list[Tensor | None] = [None] * len(values)
-        if loss.requires_grad:
-            gradients = list(
-                torch.autograd.grad(loss, values, create_graph=nested, allow_unused=True)
-            )
-        result = (loss, aux), gradients
+            _context.nested = nested
+        result = (loss, aux), _gradients([loss], values, create_graph=nested)
         return result if nested else tree.map_structure(_detached, result)
 
     return wrapped
@@ -53,11 +55,89 @@ def read(variable: keras.Variable) -> Tensor:
     return variable.value.detach()
 
 
+def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
+    """`fn(values, *args) -> (loss, aux)` becomes `(values, vectors, *args) -> products`.
+
+    The products are the derivative of the loss's gradient at `values` in the direction `vectors`,
+    two lists of tensors with the same shapes and dtypes; a product is zero where the gradient does
+    not depend on the value. Reverse-over-reverse: not all of PyTorch's operations have a forward
+    derivative. Can be used inside `vectorized_map`.
+    """
+
+    def by_tape(values: list[Tensor], vectors: list[Tensor], *args: Any) -> list[Tensor]:
+        values = [_input(value, nested=False) for value in values]
+        with torch.enable_grad():
+            loss, _ = fn(values, *args)
+        slopes = _gradients([loss], values, create_graph=True)
+        used = [(slope, v) for slope, v in zip(slopes, vectors, strict=True) if slope is not None]
+        products = _gradients([slope for slope, _ in used], values, [v for _, v in used])
+        return [
+            torch.zeros_like(value) if product is None else dense(product)
+            for value, product in zip(values, products, strict=True)
+        ]
+
+    def by_transform(values: list[Tensor], vectors: list[Tensor], *args: Any) -> list[Tensor]:
+        gradient = torch.func.grad(lambda v: fn(v, *args)[0])
+        _, pull_back = torch.func.vjp(gradient, values)
+        return pull_back(vectors)[0]  # The Hessian is symmetric.
+
+    def wrapped(values: Sequence[Tensor], vectors: Sequence[Tensor], *args: Any) -> list[Tensor]:
+        values = [ops.convert_to_tensor(value) for value in values]
+        vectors = [
+            ops.convert_to_tensor(vector, dtype=value.dtype)
+            for value, vector in zip(values, vectors, strict=True)
+        ]
+        return (by_transform if _context.vectorized else by_tape)(values, vectors, *args)
+
+    return wrapped
+
+
+def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function: PyTorch is quick to run and slow to compile."""
+    return fn
+
+
+def vectorized_map(fn: Callable[[Any], Any], elements: Any) -> Any:
+    """Applies `fn` to each element: `stack([fn(e_1), ..., fn(e_n)])` over the tensors' first axis.
+
+    As one vectorised computation; one element after the other if PyTorch cannot vectorise an
+    operation of `fn` (one that looks at a value, a random one).
+    """
+    _context.vectorized = True
+    try:
+        return torch.vmap(fn)(elements)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError):
+        pass  # An error of `fn` itself comes again below, without this one around it.
+    finally:
+        _context.vectorized = False
+    each = zip(*(tensor.unbind() for tensor in tree.flatten(elements)), strict=True)
+    results = [fn(tree.pack_sequence_as(elements, list(tensors))) for tensors in each]
+    return tree.map_structure(lambda *parts: torch.stack(parts), *results)
+
+
+def _gradients(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor] | None = None,
+    create_graph: bool = False,
+) -> list[Tensor | None]:
+    """`torch.autograd.grad`, which takes no outputs that depend on nothing."""
+    grad_outputs = [None] * len(outputs) if grad_outputs is None else grad_outputs
+    used = [pair for pair in zip(outputs, grad_outputs, strict=True) if pair[0].requires_grad]
+    if not used or not inputs:
+        return [None] * len(inputs)
+    outputs, grad_outputs = zip(*used, strict=True)
+    gradients = torch.autograd.grad(
+        outputs, inputs, grad_outputs, create_graph=create_graph, allow_unused=True
+    )
+    return list(gradients)
+
+
 def _input(value: Tensor, nested: bool) -> Tensor:
     """A tensor to differentiate by, and one that nothing but the function's argument reaches."""
-    return (
-        value.view_as(value) if nested and value.requires_grad else value.detach().requires_grad_()
-    )
+    if nested and value.requires_grad:
+        return value.view_as(value)
+    return value.detach().requires_grad_()
 
 
 def _detached(leaf: Any) -> Any:
