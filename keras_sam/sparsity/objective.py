@@ -49,20 +49,18 @@ class Objective:
         self._needed_by = needed_by
         self.batches = [] if data is None else batches(data)
 
-    def gradient(self, weights: Weights) -> dict[str, Tensor]:
+    def gradient(self, weights: Weights) -> dict[str, np.ndarray]:
         """`dL/dw` at `weights`, averaged over the examples.
 
         Args:
             weights: From `variable.path` to the values of the weights to differentiate by.
 
         Returns:
-            A dict of tensors of the same shapes; zeros where the loss does not depend on a weight.
+            A dict of arrays of the same shapes; zeros where the loss does not depend on a weight.
         """
         return self._mean(self._gradient_of_batch, weights)
 
-    def hessian_vector_product(
-        self, weights: Weights, vector: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
+    def hessian_vector_product(self, weights: Weights, vector: Weights) -> dict[str, np.ndarray]:
         """`H v` at `weights`, with H the Hessian of L by these weights alone.
 
         Args:
@@ -70,7 +68,7 @@ class Objective:
             vector: `v`, by the same paths.
 
         Returns:
-            A dict of tensors of the same shapes.
+            A dict of arrays of the same shapes.
         """
 
         def product_of_batch(
@@ -95,7 +93,9 @@ class Objective:
         _, gradient = backend.value_and_grad(loss_at)(values, batch)
         return _filled(gradient, values)
 
-    def _mean(self, function: Callable[..., list[Tensor]], weights: Weights) -> dict[str, Tensor]:
+    def _mean(
+        self, function: Callable[..., list[Tensor]], weights: Weights
+    ) -> dict[str, np.ndarray]:
         if not self.batches:
             raise ValueError(
                 "`data` must be a batch `(x, y)`, or an iterable of batches, for "
@@ -108,7 +108,7 @@ class Objective:
         for size, batch in zip(sizes, self.batches, strict=True):
             result = function(loss_at, values, batch)
             mean = [m + r * (size / sum(sizes)) for m, r in zip(mean, result, strict=True)]
-        return dict(zip(weights, mean, strict=True))
+        return dict(zip(weights, map(ops.convert_to_numpy, mean), strict=True))
 
     def _loss_at(self, weights: Weights) -> Callable[[list[Tensor], Any], tuple[Tensor, None]]:
         model = _with_loss(self._model, self._loss)

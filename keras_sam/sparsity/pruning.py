@@ -121,7 +121,8 @@ def prune(
         scores = checked_scores(scoring.function(net, weights, objective, rng), weights)
         if sparsity > 0 and not any(s.any() for s in scores.values()):
             raise ValueError(
-                "`score` must tell weights apart, but all scores are zero. "
+                f"`score` must tell weights apart, but in round {k} of {rounds} all scores are "
+                "zero. If earlier rounds cut the network, more rounds may not. "
                 f"Received: `score={score!r}`"
             )
         if n_of_m is not None:

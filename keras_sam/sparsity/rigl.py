@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from keras_sam.sparsity.arguments import check_sparsity
 from keras_sam.sparsity.objective import Objective, batches
@@ -78,4 +77,4 @@ class RigL(Regrowth):
         update = (step - self.begin_step) // self.frequency - 1
         batch = self.batches[update % len(self.batches)]
         gradient = Objective(self.model, [batch]).gradient(weights)
-        return {path: np.abs(ops.convert_to_numpy(g)) for path, g in gradient.items()}
+        return {path: np.abs(g) for path, g in gradient.items()}

@@ -8,7 +8,7 @@ place of a name:
     model: the plain `keras.Model`, built.
     weights: from `variable.path` to the weights to score, NumPy arrays; 0.0 where pruned already.
     objective: the loss on `prune`'s data, see `Objective`; `objective.gradient(weights)` and
-        `objective.hessian_vector_product(weights, v)` are dicts by the same paths.
+        `objective.hessian_vector_product(weights, v)` are such dicts, too.
     rng: a `numpy.random.Generator`, made from `prune`'s seed.
     scores: a finite array of the weight's shape for each path.
 """
@@ -24,6 +24,7 @@ from keras import ops, tree
 
 from keras_sam import backend
 from keras_sam.backend import keras_internals
+from keras_sam.sparsity.kernels import KERNEL_NAMES
 from keras_sam.sparsity.objective import Objective, Weights
 
 Scores = Mapping[str, Any]
@@ -61,7 +62,7 @@ def snip(
         - Lee et al. 2019, https://arxiv.org/abs/1810.02340, section 4.1 and algorithm 1
     """
     gradient = objective.gradient(weights)
-    return {path: ops.abs(w * gradient[path]) for path, w in weights.items()}
+    return {path: np.abs(w * gradient[path]) for path, w in weights.items()}
 
 
 def grasp(
@@ -92,40 +93,32 @@ def synflow(
     A model that is not functional says nothing of the shape of its inputs: give `prune` a batch as
     `data`, of which nothing but the shape is used.
 
+    R grows exponentially with depth, out of the range of float32 for a ResNet-50. Scores there are
+    those of `2^-k R` at inputs `2^-k`, with k and so all scores scaled alike.
+
     Raises:
-        ValueError: If the flow overflows, as it does in float32 for networks of about 50 layers.
+        ValueError: If the flow overflows, and is not proportional to its inputs.
 
     References:
         - Tanaka et al. 2020, https://arxiv.org/abs/2006.05467, algorithm 1
     """
     ones = _example_of_ones(model, objective)
-    kernels = {v.path: v for v in model.trainable_variables if v.path in weights}
-    others = [
-        (v, ops.abs(backend.read(v)))
-        for v in model.variables
-        if v.path not in kernels and keras.backend.is_float_dtype(v.dtype)
-    ]
-
-    def flow(values: list[Any]) -> tuple[Any, None]:
-        mapping = [(kernels[path], value) for path, value in zip(weights, values, strict=True)]
-        with keras.StatelessScope(state_mapping=mapping + others):
-            outputs = model(ones, training=False)
-        sums = [ops.sum(output) for output in tree.flatten(outputs)]
-        return sum(sums[1:], sums[0]), None
-
-    values = [ops.abs(w) for w in weights.values()]
-    with _linear(model):
-        (total, _), gradient = backend.value_and_grad(flow)(values)
-    if not np.isfinite(float(total)):
+    for exponent in (0, 25, 50, 75, 100):
+        scale = 2.0**-exponent
+        flow, gradient = _synaptic_flow(model, weights, ones, scale)
+        if np.isfinite(flow) and all(np.isfinite(g).all() for g in gradient.values()):
+            break
+    # A power of two changes no digit, so a flow that is proportional to its inputs halves exactly.
+    if not np.isfinite(flow) or (
+        exponent > 0
+        and not np.isclose(_synaptic_flow(model, weights, ones, scale / 2)[0], flow / 2)
+    ):
         raise ValueError(
             "`score='synflow'` overflows the precision of this model. Build the model once more "
             'with dtype="float64", copy the weights, prune that, and use its masks, whose paths '
-            f"are the same. Received: a synaptic flow of {float(total)}"
+            f"are the same. Received: a synaptic flow of {flow / scale}"
         )
-    return {
-        path: np.zeros(value.shape) if g is None else value * backend.dense(g)
-        for path, value, g in zip(weights, values, gradient, strict=True)
-    }
+    return {path: np.abs(w) * gradient[path] for path, w in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -150,6 +143,41 @@ SCORES: dict[str, Score] = {
     "grasp": Score(grasp),
     "synflow": Score(synflow, rounds=100),
 }
+
+
+# What a layer multiplies by; it adds all else.
+FACTORS = (*KERNEL_NAMES, "gamma", "scale", "moving_variance")
+
+
+def _synaptic_flow(
+    model: keras.Model, weights: Weights, ones: Any, scale: float
+) -> tuple[float, dict[str, np.ndarray]]:
+    """R, and `scale` times its gradient by the absolute weights, all at inputs times `scale`."""
+    kernels = {v.path: v for v in model.trainable_variables if v.path in weights}
+    others = [
+        (v, ops.abs(backend.read(v)) * (1.0 if v.name in FACTORS else scale))
+        for v in model.variables
+        if v.path not in kernels and keras.backend.is_float_dtype(v.dtype)
+    ]
+    inputs = tree.map_structure(
+        lambda x: x * scale if x is not None and keras.backend.is_float_dtype(x.dtype) else x, ones
+    )
+
+    def flow(values: list[Any]) -> tuple[Any, Any]:
+        mapping = [(kernels[path], value) for path, value in zip(weights, values, strict=True)]
+        with keras.StatelessScope(state_mapping=mapping + others):
+            outputs = model(inputs, training=False)
+        sums = [ops.sum(output) for output in tree.flatten(outputs)]
+        total = sum(sums[1:], sums[0])
+        return total * scale, total
+
+    values = [ops.convert_to_tensor(np.abs(w)) for w in weights.values()]
+    with _linear(model):
+        (_, total), gradient = backend.value_and_grad(flow)(values)
+    return float(total), {
+        path: np.zeros(w.shape, w.dtype) if g is None else ops.convert_to_numpy(backend.dense(g))
+        for (path, w), g in zip(weights.items(), gradient, strict=True)
+    }
 
 
 def _example_of_ones(model: keras.Model, objective: Objective) -> Any:
@@ -179,23 +207,25 @@ def _ones_like(symbolic: keras.KerasTensor) -> Any:
 @contextmanager
 def _linear(model: keras.Model) -> Iterator[None]:
     """Without activations, and in the precision of the variables instead of a lower one."""
-    layers = keras_internals.all_layers(model)
-    policies = [layer.dtype_policy for layer in layers]
-    activations = {
-        id(layer): layer.activation
-        for layer in layers
-        # Not the `activation` that LSTM shows of its cell, and none that is a layer with weights.
-        if callable(vars(layer).get("activation")) and not isinstance(layer.activation, keras.Layer)
-    }
+    present = []
     try:
-        for layer in layers:
-            if layer.compute_dtype != layer.variable_dtype:
-                layer.dtype_policy = layer.variable_dtype
-            if id(layer) in activations:
-                layer.activation = keras.activations.linear
+        for layer in keras_internals.all_layers(model):
+            for attribute, value in _linear_attributes(layer).items():
+                present.append((layer, attribute, getattr(layer, attribute)))
+                setattr(layer, attribute, value)
         yield
     finally:
-        for layer, policy in zip(layers, policies, strict=True):
-            layer.dtype_policy = policy
-            if id(layer) in activations:
-                layer.activation = activations[id(layer)]
+        for layer, attribute, value in present:
+            setattr(layer, attribute, value)
+
+
+def _linear_attributes(layer: keras.Layer) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    if layer.compute_dtype != layer.variable_dtype:
+        attributes["dtype_policy"] = layer.variable_dtype
+    # Not the `activation` that LSTM shows of its cell, and none that is a layer with weights.
+    if callable(vars(layer).get("activation")) and not isinstance(layer.activation, keras.Layer):
+        attributes["activation"] = keras.activations.linear
+    if isinstance(layer, keras.layers.ReLU):  # ReLU6; of what is positive, ReLU is linear.
+        attributes["max_value"] = None
+    return attributes

@@ -38,7 +38,7 @@ def kernel_paths(net):
 
 def loss_of_kernels(net, x, y):
     """L as a NumPy function of both kernels, one flat vector."""
-    w1, b1, w2, b2 = net.get_weights()
+    w1, b1, w2, b2 = (w.astype(float) for w in net.get_weights())
 
     def loss(flat):
         k1, k2 = flat[: w1.size].reshape(w1.shape), flat[w1.size :].reshape(w2.shape)
@@ -54,6 +54,15 @@ def finite_differences(function, at, step=1e-5):
         e[i] = step
         columns.append((function(at + e) - function(at - e)) / (2 * step))
     return np.stack(columns, axis=-1)
+
+
+def assert_close(found, expected, error):
+    """Up to `error` in float64, or to float32 where Keras computes in that all the same.
+
+    On JAX unless JAX is told otherwise, and on PyTorch in matrix products.
+    """
+    rtol = error if keras.backend.backend() == "tensorflow" else max(error, 2e-4)
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=rtol * 1e-2)
 
 
 def score(name, net, data=None, loss=None, model=None):
@@ -86,7 +95,7 @@ def test_snip_equals_finite_differences():
     net = tanh_net()
     loss, w = loss_of_kernels(net, X, Y)
     expected = np.abs(w * finite_differences(loss, w))
-    np.testing.assert_allclose(score("snip", net, (X, Y), "mse"), expected, rtol=1e-7, atol=1e-10)
+    assert_close(score("snip", net, (X, Y), "mse"), expected, 1e-7)
 
 
 def test_snip_of_a_linear_layer_by_hand():
@@ -103,8 +112,8 @@ def test_several_batches_are_averaged_over_their_examples():
     parts = [(X[:4], Y[:4]), (X[4:], Y[4:])]
     for name in ("snip", "grasp"):
         whole = score(name, net, (X, Y), "mse")
-        np.testing.assert_allclose(score(name, net, parts, "mse"), whole, rtol=1e-10)
-        np.testing.assert_allclose(score(name, net, iter(parts), "mse"), whole, rtol=1e-10)
+        assert_close(score(name, net, parts, "mse"), whole, 1e-10)
+        assert_close(score(name, net, iter(parts), "mse"), whole, 1e-10)
 
 
 @pytest.mark.usefixtures("float64")
@@ -118,7 +127,7 @@ def test_grasp_equals_the_dense_hessian():
     expected = w * (finite_differences(gradient, w, 1e-4) @ gradient(w))
     assert (expected > 0).any()
     assert (expected < 0).any()
-    np.testing.assert_allclose(score("grasp", net, (X, Y), "mse"), expected, rtol=1e-4, atol=1e-7)
+    assert_close(score("grasp", net, (X, Y), "mse"), expected, 1e-5)
 
 
 def test_grasp_of_a_quadratic_by_hand():
@@ -139,7 +148,7 @@ def test_hessian_vector_product_is_that_of_the_given_vector():
     product = Objective(net, (X, Y), "mse").hessian_vector_product(weights, vector)
     hessian = finite_differences(lambda at: finite_differences(loss, at, 1e-4), w, 1e-4)
     found = np.concatenate([ops.convert_to_numpy(p).ravel() for p in product.values()])
-    np.testing.assert_allclose(found, hessian @ v, rtol=1e-4, atol=1e-6)
+    assert_close(found, hessian @ v, 1e-5)
 
 
 @pytest.mark.usefixtures("float64")
@@ -168,7 +177,7 @@ def test_the_loss_is_the_whole_compiled_one():
     data = (X, y, {"a": s, "b": s})
     net.test_on_batch(*data)  # So that metrics have something to lose.
     before = state_of(net)
-    np.testing.assert_allclose(score("snip", net, data), expected, rtol=1e-6)
+    assert_close(score("snip", net, data), expected, 1e-7)
     assert_untouched(net, before)
 
 
@@ -192,7 +201,7 @@ def test_sam_model_scores_all_weights_whatever_its_masks():
     loss, w = loss_of_kernels(net, X, Y)
     gradient = Objective(sam, (X, Y)).gradient(weights)
     found = np.concatenate([ops.convert_to_numpy(g).ravel() for g in gradient.values()])
-    np.testing.assert_allclose(found, finite_differences(loss, w), rtol=1e-6, atol=1e-9)
+    assert_close(found, finite_differences(loss, w), 1e-7)
     assert np.all(found[w == 0] != 0)
 
 
@@ -293,13 +302,21 @@ def test_synflow_of_a_linear_net_by_hand():
     np.testing.assert_allclose(score("synflow", net), np.ravel([w1, w2]))
 
 
-@pytest.mark.parametrize("activation", ["softmax", "tanh", "sigmoid", "relu"])
+@pytest.mark.parametrize("activation", ["softmax", "tanh", "relu6"])
 def test_synflow_ignores_activations(activation):
     net = dense_net(5, 4, activation=activation)
     linear = dense_net(5, 4)
     linear.set_weights(net.get_weights())
     np.testing.assert_allclose(score("synflow", net), score("synflow", linear), rtol=1e-6)
     assert net.layers[0].activation is keras.activations.get(activation)
+
+
+def test_synflow_ignores_the_cap_of_relu6_layers():
+    cap = layers.ReLU(6.0)
+    net = keras.Sequential([keras.Input((3,)), layers.Dense(2), cap])
+    net.set_weights([np.full((3, 2), 10.0), np.zeros(2)])
+    np.testing.assert_allclose(score("synflow", net), np.full(6, 10.0))
+    assert cap.max_value == 6.0
 
 
 def test_synflow_uses_absolute_biases_and_batch_norm_in_inference_mode():
@@ -336,20 +353,55 @@ def test_synflow_rounds_avoid_layer_collapse():
 
 def test_synflow_of_several_inputs_and_integer_inputs():
     # Attention and recurrent gates let through nothing that grows with all their kernels.
-    with pytest.warns(UserWarning, match="attention/query/kernel"):
+    with pytest.warns(UserWarning, match="lstm_cell/recurrent_kernel"):
         masks = sparsity.prune(many_layers(), 0.5, "synflow", rounds=3)
     assert sum(m.sum() for m in masks.values()) == round(sum(m.size for m in masks.values()) / 2)
 
 
-def test_synflow_overflow():
-    net = dense_net(*[3] * 5, inputs=3)
-    net.set_weights([w + 1e10 for w in net.get_weights()])
+def large_net(size, **kwargs):
+    net = dense_net(*[3] * 5, inputs=3, **kwargs)
+    rng = np.random.default_rng(0)
+    net.set_weights([size * rng.uniform(-1, 1, w.shape) for w in net.get_weights()])
+    return net
+
+
+def test_synflow_beyond_float32_equals_numpy_in_float64():
+    net = large_net(1e10)  # With biases; a flow of about 1e50.
+    weights = [np.abs(w.astype(float)) for w in net.get_weights()]
+    kernels, biases = weights[::2], weights[1::2]
+    forward, backward = [np.ones(3)], [np.ones(3)]
+    for kernel, bias in zip(kernels, biases, strict=True):
+        forward.append(forward[-1] @ kernel + bias)
+    for kernel in reversed(kernels):
+        backward.insert(0, kernel @ backward[0])
+    assert forward[-1].sum() > 1e45
+    expected = np.concatenate(
+        [(k * np.outer(forward[i], backward[i + 1])).ravel() for i, k in enumerate(kernels)]
+    )
+    found = score("synflow", net)
+    np.testing.assert_allclose(found / found.max(), expected / expected.max(), rtol=1e-5)
+
+
+def test_synflow_beyond_all_scales():
+    net = large_net(1e16)
     with pytest.raises(ValueError, match='dtype="float64"'):
         sparsity.prune(net, 0.5, "synflow")
-    twin = dense_net(*[3] * 5, inputs=3, dtype="float64")
-    twin.set_weights(net.get_weights())
-    masks = sparsity.prune(twin, 0.5, "synflow")
-    assert SAMModel(net, masks=masks).masks.keys() == masks.keys()
+    if keras.backend.backend() == "tensorflow":  # Keras has no full float64 elsewhere.
+        twin = large_net(1e16, dtype="float64")
+        masks = sparsity.prune(twin, 0.5, "synflow")
+        assert SAMModel(net, masks=masks).masks.keys() == masks.keys()
+
+
+def test_synflow_beyond_float32_must_be_proportional_to_inputs():
+    """A sigmoid's output does not halve with its input."""
+    inputs = keras.Input((3,))
+    x = ops.sigmoid(layers.Dense(3)(inputs))
+    for _ in range(5):
+        x = layers.Dense(3)(x)
+    net = keras.Model(inputs, x)
+    net.set_weights([w + 1e10 for w in net.get_weights()])
+    with pytest.raises(ValueError, match="overflows the precision"):
+        sparsity.prune(net, 0.5, "synflow")
 
 
 def test_synflow_needs_a_shape():
