@@ -1,0 +1,30 @@
+"""A mean over random samples, with its uncertainty."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+    """A mean over independent samples.
+
+    Attributes:
+        value: The mean.
+        standard_error: The standard deviation of the mean, `std / sqrt(n)`.
+
+    Example:
+
+    >>> Estimate.of([1.0, 2.0, 3.0]).value
+    2.0
+    """
+
+    value: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float] | np.ndarray) -> "Estimate":
+        """The mean of two or more samples, and its standard error."""
+        spread = float(np.std(samples, ddof=1))
+        return cls(float(np.mean(samples)), spread / math.sqrt(len(samples)))
