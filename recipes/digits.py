@@ -22,8 +22,8 @@ RECIPE = Recipe(
         milestones=(0.5, 0.75),
     ),
     quick={"epochs": 10},
-    widths=(0.1, 0.25, 0.5, 1.0, 2.0),
-    rhos=(0.02, 0.05, 0.1, 0.2),
+    widths=(0.1, 0.2, 0.4, 0.8, 1.6),
+    rhos=(0.05, 0.1, 0.2, 0.4),
 )
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def size_figure(
     if rule is not None:
         sizes = [float(c.parameters) for c in found]
         best_rho.plot(sizes, [rule(size) for size in sizes], color=_FIXED, ls=":", label="rule")
-    best_rho.set_yscale("log")
+    _rho_ticks(best_rho, "y", found)
     _label(best_rho, "parameters", "best rho", log=True)
 
     for color, comparison in zip(_shades(len(found)), found, strict=True):
@@ -128,8 +128,10 @@ def size_figure(
         _curve(gains, sam, _gain, label, color)
         if comparison.baseline is not None:
             accuracy.axhline(100 * comparison.baseline.test, color=color, linestyle=":")
-    _label(accuracy, "rho  (dotted: SGD)", "test accuracy (%)", log=True, legend=False)
-    _label(gains, "rho", "gain of SAM (points)", log=True, zero=True)
+    _rho_ticks(accuracy, "x", found)
+    _rho_ticks(gains, "x", found)
+    _label(accuracy, "rho  (dotted: SGD)", "test accuracy (%)", legend=False)
+    _label(gains, "rho", "gain of SAM (points)", zero=True)
 
     _curve(loss, plain, _train_loss, "SGD", _PLAIN)
     _curve(loss, tuned, _train_loss, "SAM, best rho", _SAM)
@@ -149,7 +151,7 @@ def sparsity_figure(found: Sequence[Comparison]) -> Figure:
         points = [(c.parameters, c.best) for c in group]
         for axes, value in ((curves, _test), (gain, _gain), (best_rho, _rho)):
             _curve(axes, points, value, f"sparsity {sparsity:g}", color)
-    best_rho.set_yscale("log")
+    _rho_ticks(best_rho, "y", found)
     _label(against, "sparsity", "gain of SAM (points)", zero=True)
     _label(curves, "kept parameters", "test accuracy of SAM (%)", log=True, legend=False)
     _label(gain, "kept parameters", "gain of SAM (points)", log=True, legend=False, zero=True)
@@ -168,7 +170,7 @@ def noise_figure(found: Sequence[Comparison]) -> Figure:
         for axes, value in ((sam, _test), (gain, _gain), (best_rho, _rho)):
             _curve(axes, best, value, f"width {width:g}", color)
     sam.sharey(plain)
-    best_rho.set_yscale("log")
+    _rho_ticks(best_rho, "y", found)
     _label(plain, "label noise", "test accuracy of SGD (%)", legend=False)
     _label(sam, "label noise", "test accuracy of SAM (%)", legend=False)
     _label(gain, "label noise", "gain of SAM (points)", zero=True)
@@ -206,6 +208,16 @@ def _curve(
         x, means, errors = zip(*rows, strict=True)
         bars = [0.0 if math.isnan(error) else error for error in errors]
         axes.errorbar(x, means, bars, fmt="o" + style, ms=4, capsize=2, color=color, label=label)
+
+
+def _rho_ticks(axes: Axes, name: str, found: Sequence[Comparison]) -> None:
+    """A logarithmic axis "x" or "y" of rho, with the values that were tried as its ticks."""
+    rhos = sorted({result.rho for c in found for result in c.results if result.rho > 0})
+    axes.set(**{f"{name}scale": "log"})
+    if len(rhos) <= 8:
+        axis = {"x": axes.xaxis, "y": axes.yaxis}[name]
+        axis.set_ticks(rhos, labels=[f"{rho:g}" for rho in rhos])
+        axis.set_ticks([], minor=True)
 
 
 def _label(

@@ -64,39 +64,51 @@ def table(found: Sequence[Comparison]) -> str:
                 _number(row["sam_train_loss"], ".4f"),
             ]
         )
-    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
-    text = [
-        "| "
-        + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    ]
+    return "\n".join([aligned(lines), "", *notes(found)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Rows of text, the first of them the header, as a Markdown table that also reads as text."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = []
+    for line in lines:
+        cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
+        text.append(f"| {' | '.join(cells)} |")
     text.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-    return "\n".join([*text, "", *notes(found)])
+    return "\n".join(text)
 
 
 def notes(found: Sequence[Comparison]) -> list[str]:
-    """What a reader of the table must know: the fixed rho, gains within noise, diverged runs."""
+    """What a reader of the table must know besides it, in a few lines."""
     lines = []
-    seeds = {len(r.tests) for c in found for r in c.results}
+    seeds = sorted({len(result.tests) for c in found for result in c.results})
+    lines.append(f"Mean ± standard error over {'-'.join(map(str, seeds))} seed(s), gains paired.")
     fixed = fixed_rho(found)
-    if seeds:
-        lines.append(f"Mean and standard error over {'-'.join(map(str, sorted(seeds)))} seed(s).")
     if fixed is not None:
-        lines.append(f"Fixed rho: {fixed:g}, the best on validation over all rows.")
-    for comparison in found:
-        name = f"{comparison.parameters:,} parameters"
-        best = comparison.best
-        if best is not None and not gain_is_clear(best):
-            lines.append(
-                f"{name}: the gain of {_percent(best.gain, best.gain_error, signed=True)} "
-                "is within noise (95 % t-interval over the paired seeds includes 0)."
-            )
-        lines += [
-            f"{name}: {result.diverged} run(s) diverged at rho {result.rho:g}."
-            for result in comparison.results
-            if result.diverged
+        lines.append(f"Fixed rho: {fixed:g}, the best on validation over all rows together.")
+    best = [(c, c.best) for c in found]
+    noise = [c for c, result in best if result is not None and not gain_is_clear(result)]
+    if noise:
+        lines.append(
+            "Gain within noise (its 95 % t-interval over the paired seeds includes 0): "
+            f"{_sizes(noise)}."
+        )
+    for end, extreme in (("smallest", min), ("largest", max)):
+        rhos = [[r.rho for r in c.results if r.rho > 0] for c in found]
+        edge = [
+            c
+            for (c, result), tried in zip(best, rhos, strict=True)
+            if result is not None and len(tried) > 1 and result.rho == extreme(tried)
         ]
+        if edge:
+            lines.append(f"Best rho is the {end} that was tried: {_sizes(edge)}.")
+    for comparison in found:
+        for result in comparison.results:
+            if result.diverged:
+                lines.append(
+                    f"{_sizes([comparison])}: {result.diverged} run(s) diverged at "
+                    f"rho {result.rho:g}."
+                )
     return lines
 
 
@@ -154,6 +166,10 @@ def _varying(found: Sequence[Comparison]) -> list[str]:
         for name in (settings[0] if settings else {})
         if name not in _NEVER_SHOWN and len({str(s[name]) for s in settings}) > 1
     ]
+
+
+def _sizes(found: Sequence[Comparison]) -> str:
+    return ", ".join(f"{c.parameters:,}" for c in found) + " parameters"
 
 
 def _number(value: float, form: str) -> str:

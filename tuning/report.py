@@ -30,7 +30,7 @@ def write_report(study: Study, report: str = "selected") -> str:
     if not found:
         raise ValueError(f"There are no records of this study. Received: `folder={study.folder}`")
     rule = rho_rule(found)
-    lines = [table(found), *at_the_edge(found)]
+    lines = [table(found)]
     if rule is not None:
         lines.append(f"Rule: {rule}.")
         rule.save(study.folder / "rho_rule.json")
@@ -51,17 +51,3 @@ def rho_rule(found: Sequence[Comparison]) -> RhoRule | None:
     if len({c.parameters for c in found if c.best is not None}) < 3:
         return None
     return fit_rho_rule(found)
-
-
-def at_the_edge(found: Sequence[Comparison]) -> list[str]:
-    """A line for each size whose best rho is an end of the grid: a better one may lie beyond."""
-    lines = []
-    for comparison in found:
-        rhos = [result.rho for result in comparison.results if result.rho > 0]
-        best = comparison.best
-        if best is not None and len(rhos) > 1 and best.rho in (min(rhos), max(rhos)):
-            end = "smallest" if best.rho == min(rhos) else "largest"
-            lines.append(
-                f"{comparison.parameters:,} parameters: the best rho is the {end} that was tried."
-            )
-    return lines

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 from recipes.comparison import Comparison, Outcome, compare
 from recipes.lock import locked
 from recipes.records import append_line, read_lines
+from recipes.table import aligned
 from tuning.folder import claim
 from tuning.space import Space
 
@@ -194,13 +195,7 @@ class RhoSearch:
                     str(result.diverged or ""),
                 ]
             )
-        widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-        text = []
-        for line in lines:
-            cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
-            text.append("| " + " | ".join(cells) + " |")
-        text.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-        return "\n".join(text)
+        return aligned(lines)
 
     def best_model(self) -> SAMModel:
         """The trained model of the best rho and its best seed, with the weights of its best epoch.
