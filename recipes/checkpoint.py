@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from recipes.files import write_atomically
+
 
 class Checkpoint:
     """Saves and restores the values of variables, with a small JSON state beside them.
@@ -89,18 +91,6 @@ class Checkpoint:
     def remove(self) -> None:
         """Removes the file, if it is there."""
         self.path.unlink(missing_ok=True)
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file so that a crash leaves the old content or the new, never a part."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _components(variable: keras.Variable) -> list[Any]:

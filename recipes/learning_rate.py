@@ -86,7 +86,8 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
                 rate = rate * ops.where(t >= round(milestone * self.total_steps), self.decay, 1.0)
         elif self.schedule == "cosine":
             progress = (t - self.warmup_steps) / (self.total_steps - self.warmup_steps)
-            rate = rate * (1.0 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0))) / 2.0
+            # (1 + cos x) / 2 as cos^2(x / 2), which keeps its precision where it is small.
+            rate = rate * ops.square(ops.cos(math.pi / 2 * ops.clip(progress, 0.0, 1.0)))
         if self.warmup_steps:
             rate = rate * ops.minimum(1.0, t / self.warmup_steps)
         return rate

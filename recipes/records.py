@@ -7,16 +7,14 @@ import json
 import math
 import os
 import pathlib
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from recipes.config import RunConfig
+from recipes.files import append_line, read_lines
 
 FINISHED = "finished"
 DIVERGED = "diverged"
-
-T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,25 +107,6 @@ def append_record(path: str | os.PathLike[str], record: Record) -> None:
     append_line(path, record.to_json())
 
 
-def append_line(path: str | os.PathLike[str], text: str) -> None:
-    """Appends a line so that a crash or another writer never mixes two lines.
-
-    The line goes out in one write to a file opened for appending, and is on disk on return. What a
-    crash tore off before is closed by a newline first, so that it costs no line but itself.
-    """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = text.encode() + b"\n"
-    with open(path, "ab+", buffering=0) as file:
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            line = line if file.read(1) == b"\n" else b"\n" + line
-        written = file.write(line)  # Unbuffered: one system call, which appends whatever the seek.
-        if written != len(line):
-            raise OSError(f"Only {written} of {len(line)} bytes of a line went to {path}.")
-        os.fsync(file.fileno())
-
-
 def read_records(*paths: str | os.PathLike[str]) -> list[Record]:
     """Reads all records of some files, or of all files `records*.jsonl` below a folder.
 
@@ -157,31 +136,6 @@ def read_records(*paths: str | os.PathLike[str]) -> list[Record]:
 def find_record(config: RunConfig, *paths: str | os.PathLike[str]) -> Record | None:
     """The record of a run with exactly these settings, or `None` if there is none."""
     return next((r for r in read_records(*paths) if r.config == config), None)
-
-
-def read_lines(file: str | os.PathLike[str], parse: Callable[[str], T]) -> list[T]:
-    """Parses every line of a file; one that cannot be parsed is reported and skipped.
-
-    Args:
-        file: The file; if it does not exist, it has no lines.
-        parse: From a line to what it stands for, or a ValueError, TypeError or KeyError.
-    """
-    file = pathlib.Path(file)
-    if not file.exists():
-        return []
-    parsed = []
-    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            parsed.append(parse(line.decode()))
-        except (ValueError, TypeError, KeyError) as error:
-            warnings.warn(
-                f"{file}, line {number}, is no record (torn by a crash?) and is skipped: "
-                f"{line[:60]!r}... ({type(error).__name__})",
-                stacklevel=2,
-            )
-    return parsed
 
 
 def _worst(value: float) -> float:

@@ -28,9 +28,10 @@ import tensorflow as tf
 
 from keras_sam import SAMModel, optimizers, sparsity
 from recipes import datasets, networks
-from recipes.checkpoint import Checkpoint, write_atomically
+from recipes.checkpoint import Checkpoint
 from recipes.config import RunConfig
 from recipes.datasets import Data
+from recipes.files import write_atomically
 from recipes.learning_rate import LearningRate
 from recipes.lock import locked
 from recipes.progress import ProgressBar

@@ -30,8 +30,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recipes.comparison import Comparison, Outcome, compare
+from recipes.files import append_line, read_lines
 from recipes.lock import locked
-from recipes.records import append_line, read_lines
 from recipes.table import aligned
 from tuning.folder import claim
 from tuning.space import Space

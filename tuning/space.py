@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import keras_tuner
-from keras_tuner import oracles
-
-from tuning.grid_oracle import GridOracle
+if TYPE_CHECKING:
+    import keras_tuner
 
 STRATEGIES = ("grid", "random", "bayesian", "hyperband")
 
@@ -79,6 +78,11 @@ class Space:
             objective: What a trial reports.
             epochs: Epochs of a full run, for Hyperband.
         """
+        # Only here: KerasTuner imports Keras, and settings alone need neither.
+        import keras_tuner
+        from keras_tuner import oracles
+
+        from tuning.grid_oracle import GridOracle
 
         def common() -> dict:
             hyperparameters = keras_tuner.HyperParameters()

@@ -52,8 +52,6 @@ class StudyOracle(keras_tuner.Oracle):
             oracle.verbose = 0
         self._ongoing: dict[str, _Ongoing] = {}
         self._seen: dict[str, float] = {}
-        # Trials of this chief are told from those of one that has died by their names.
-        self._session = uuid.uuid4().hex[:8]
         self._lock = threading.RLock()
 
     def create_trial(self, tuner_id: str) -> Trial:
@@ -65,10 +63,12 @@ class StudyOracle(keras_tuner.Oracle):
                 return self._ongoing[tuner_id].trial
             # While others are at work, a trial may yet come back, or Hyperband may go on.
             status = "IDLE" if self._ongoing else "STOPPED"
-            for index, oracle in enumerate(self._asked):
+            for oracle in self._asked:
                 own = oracle.create_trial(tuner_id)
                 if own.status == "RUNNING":
-                    name = f"{self._session}-{index}-{own.trial_id}"
+                    # A name that no other handing out has, be it of the same trial or by a chief
+                    # that has died: so a late report is known for what it is.
+                    name = uuid.uuid4().hex
                     trial = Trial(own.hyperparameters.copy(), trial_id=name, status="RUNNING")
                     self._ongoing[tuner_id] = _Ongoing(trial, oracle, own)
                     return trial

@@ -1,0 +1,75 @@
+"""Figures are drawn from records, with the numbers that the records hold."""
+
+import numpy as np
+import pytest
+
+from recipes import figures
+from recipes.comparison import comparisons
+from recipes.records import append_record
+from tests.recipes.test_comparison import record, study
+
+
+def line(axes, label):
+    (container,) = [c for c in axes.containers if c.get_label() == label]
+    return container.lines[0].get_xydata()
+
+
+def test_curves_hold_the_measured_numbers():
+    figure = figures.size_figure(comparisons(study()))
+    curves, gain, best_rho, accuracy, gains, loss = figure.axes
+
+    np.testing.assert_allclose(line(curves, "SGD"), [[1000, 75], [4000, 85]])
+    np.testing.assert_allclose(line(curves, "SAM, best rho"), [[1000, 78], [4000, 90]])
+    np.testing.assert_allclose(line(gain, "rho tuned at each size"), [[1000, 3], [4000, 5]])
+    np.testing.assert_allclose(line(gain, "rho = 0.2 at all"), [[1000, 5], [4000, 5]])
+    np.testing.assert_allclose(line(best_rho, "best on validation"), [[1000, 0.1], [4000, 0.2]])
+    np.testing.assert_allclose(line(accuracy, "1,000 parameters"), [[0.1, 78], [0.2, 80]])
+    np.testing.assert_allclose(line(gains, "4,000 parameters"), [[0.1, 1], [0.2, 5]], atol=1e-9)
+    np.testing.assert_allclose(line(loss, "SGD")[:, 1], 0.1)
+
+
+def test_a_rule_is_drawn_where_there_is_one():
+    figure = figures.size_figure(comparisons(study()), rule=lambda parameters: parameters / 1e5)
+    (rule,) = [drawn for drawn in figure.axes[2].lines if drawn.get_label() == "rule"]
+    np.testing.assert_allclose(rule.get_xydata(), [[1000, 0.01], [4000, 0.04]])
+
+
+def test_a_folder_gets_the_figures_that_its_records_have_something_for(tmp_path, capsys):
+    for run in study():
+        append_record(tmp_path / "deep" / "records.jsonl", run)
+    figures.main([str(tmp_path)])
+    assert [path.name for path in tmp_path.glob("*.png")] == ["size.png"]
+    assert "+3.00 ± 1.00" in capsys.readouterr().out
+
+    for noise in (0.2, 0.4):
+        for rho in (0.0, 0.1):
+            append_record(tmp_path / "records.jsonl", record(rho=rho, label_noise=noise))
+    figures.main([str(tmp_path)])
+    assert (tmp_path / "label_noise.png").stat().st_size > 10_000
+
+
+def test_noise_and_sparsity_are_drawn_against_their_rate():
+    runs = [
+        record(label_noise=noise, rho=rho, test=0.9 - noise + noise * rho)
+        for noise in (0.0, 0.4)
+        for rho in (0.0, 0.1)
+    ]
+    plain, sam, gain, _ = figures.noise_figure(comparisons(runs)).axes
+    np.testing.assert_allclose(line(plain, "width 1"), [[0, 90], [0.4, 50]])
+    np.testing.assert_allclose(line(sam, "width 1"), [[0, 90], [0.4, 54]])
+    np.testing.assert_allclose(line(gain, "width 1"), [[0, 0], [0.4, 4]], atol=1e-9)
+
+    runs = [
+        record(sparsity=sparsity, rho=rho, width=width, test=0.5 + rho * width)
+        for sparsity, width in ((0.0, 1.0), (0.5, 2.0))
+        for rho in (0.0, 0.1)
+    ]
+    against, _, gain, _ = figures.sparsity_figure(comparisons(runs)).axes
+    np.testing.assert_allclose(line(against, "width 2"), [[0.5, 20]])
+    np.testing.assert_allclose(line(gain, "sparsity 0"), [[1000, 10]])
+
+
+def test_a_folder_without_records_is_an_error(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        figures.main([str(tmp_path)])
+    assert "no records" in capsys.readouterr().err
