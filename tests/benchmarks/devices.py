@@ -9,7 +9,11 @@ MIB = 2**20
 
 
 def peak_process_memory() -> float:
-    """The largest resident set of this process so far, in MiB."""
+    """The largest resident set of this process so far, in MiB.
+
+    On Linux it starts from the resident set of the process that started this one, which therefore
+    must be small.
+    """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / MIB if sys.platform == "darwin" else peak / 1024  # bytes there, KiB elsewhere
 

@@ -98,15 +98,16 @@ def measure(
             report(f"starting {measurement.variant.step_name}")
             workers.append(_start(measurement, stack))
         _check_equal_networks(measurements)
-        for number in range(rounds):
-            report(f"round {number + 1} of {rounds}")
+        report(f"{rounds} rounds of {steps} steps")
+        for _ in range(rounds):
             for index in range(len(workers)):
                 attempt(index, "steps", steps)
-        for number in range(rounds if fit else 0):
-            report(f"fit, round {number + 1} of {rounds}")
-            for index, variant in enumerate(variants):
-                if variant.has_fit:
-                    attempt(index, "fit", steps)
+        if fit:
+            report(f"{rounds} rounds of fit over {steps} batches")
+            for _ in range(rounds):
+                for index, variant in enumerate(variants):
+                    if variant.has_fit:
+                        attempt(index, "fit", steps)
     return measurements
 
 

@@ -20,7 +20,8 @@ framework, without the package (Keras's own step for ours); a masked step's "/ S
 with the same masks, its "/ dense" by the same step without masks.
 
 Memory is the peak of the process's resident set, imports included; "grown" is how far the peak rose
-from the moment when the net was built. Each framework uses its default number of threads.
+from the moment when the net was built, compilation included. Each framework uses its default number
+of threads.
 
 Peers do not all do the same work: tf-keras's first pass runs in inference mode, pytorch_optimizer
 moves the batch statistics in both passes. Mixed precision is each framework's own way to do it.
@@ -33,6 +34,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,13 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for filters in args.filters if network == "resnet18" else [0]:
             for batch_size in args.batch_size:
                 group = variants(network, filters, batch_size, args)
-                progress.print(f"{group[0].network_name}, batch {batch_size}")
+                progress.rule(f"{group[0].network_name}, batch {batch_size}")
                 steps = args.steps or DEFAULT_STEPS[network]
-                with progress.status("starting") as status:
-                    measurements += measure(group, args.rounds, steps, args.fit, status.update)
+                # Printed lines, no spinner: that would take processor time from what is timed.
+                measurements += measure(group, args.rounds, steps, args.fit, progress.print)
     timed = [m for m in measurements if m.failure is None]
-    # Where there is no terminal, rich would fold the table at 80 characters.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = output()
     console.print(table(measurements, args))
     for m in measurements:
         if m.failure is not None:
@@ -76,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.json:
         write_json(args.json, args, measurements)
     return 0 if timed else 1
+
+
+def output() -> Console:
+    """Stdout; where that is no terminal, rich would fold a table at 80 characters."""
+    return Console(width=None if sys.stdout.isatty() else 160)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -206,4 +212,5 @@ def write_json(path: Path, args: argparse.Namespace, measurements: Sequence[Meas
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Leaves no worker behind.
     sys.exit(main())

@@ -7,10 +7,11 @@ class Trainer(ABC):
     """A network with its optimizer and one batch in the device's memory.
 
     Attributes:
-        parameters: The number of trainable weights; equal networks have equal numbers.
+        parameters: The number of trainable weights; equal networks have equal numbers. `None`
+            without a network.
     """
 
-    parameters: int
+    parameters: int | None
 
     @abstractmethod
     def steps(self, count: int) -> None:

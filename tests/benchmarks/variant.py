@@ -21,7 +21,8 @@ class Variant:
     """One row of the table.
 
     Attributes:
-        package: The package whose step it is, a key of `STEP_NAMES`.
+        package: The package whose step it is, a key of `STEP_NAMES`; or "recipes" for the input
+            of a step alone.
         backend: The framework below it: "tensorflow", "jax" or "torch".
         network: A key of `NETWORKS`.
         filters: Filters of the ResNet's first stage; 0 for the MLP.
@@ -73,7 +74,8 @@ class Variant:
     @property
     def packages(self) -> tuple[str, str]:
         """The packages of others that this step needs."""
-        return ("keras" if self.package == "keras_sam" else self.package), self.backend
+        ours = self.package in ("keras_sam", "recipes")
+        return ("keras" if ours else self.package), self.backend
 
     def missing_package(self) -> str | None:
         """One of them that is not installed, or `None`."""

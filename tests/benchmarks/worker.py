@@ -41,6 +41,10 @@ def build(variant: Variant) -> Trainer:
         from tests.benchmarks.tf_keras_trainer import TFKerasTrainer
 
         return TFKerasTrainer(variant)
+    if variant.package == "recipes":
+        from tests.benchmarks.pipeline_trainer import PipelineTrainer
+
+        return PipelineTrainer(variant)
     raise ValueError(f"`variant.package` is unknown. Received: `variant={variant}`")
 
 
