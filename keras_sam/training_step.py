@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_sam.backend import dense, read, value_and_grad
+from keras_sam.backend import dense, read, repeatable, value_and_grad
 from keras_sam.loss_function import loss_function, state_variables
 from keras_sam.m_sharpness import Step, averaged_state, over_splits
 from keras_sam.sam_gradient import sam_gradient
@@ -107,7 +107,7 @@ class TrainingStep(keras.Model):
                 return (loss, aux), gradients
 
             (loss, (y_pred, new_state)), gradients = sam_gradient(
-                value_and_gradient, weights, rho, perturbation, prepare
+                repeatable(value_and_gradient), weights, rho, perturbation, prepare
             )
             if scales_dynamically:
                 gradients = _spoil(gradients, self._sum_over_replicas(sum(overflows)))

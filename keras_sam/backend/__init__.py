@@ -8,6 +8,7 @@ One module a framework, all with the same names:
     compiled(fn)          fn, traced or compiled once for all calls of the same shapes
     dense(tensor)         a gradient as an ordinary tensor
     read(variable)        a variable's present value, which a gradient may be taken at
+    repeatable(fn)        fn, whose calls all draw the same random numbers
 
 and one trainer a framework: `SAMTrainer`, the part of SAMModel that drives Keras's training step.
 """
@@ -20,6 +21,7 @@ if keras.backend.backend() == "tensorflow":
         dense,
         hessian_vector_product,
         read,
+        repeatable,
         value_and_grad,
         vectorized_map,
     )
@@ -29,6 +31,7 @@ elif keras.backend.backend() == "jax":
         dense,
         hessian_vector_product,
         read,
+        repeatable,
         value_and_grad,
         vectorized_map,
     )
@@ -38,6 +41,7 @@ elif keras.backend.backend() == "torch":
         dense,
         hessian_vector_product,
         read,
+        repeatable,
         value_and_grad,
         vectorized_map,
     )
@@ -53,6 +57,7 @@ __all__ = [
     "dense",
     "hessian_vector_product",
     "read",
+    "repeatable",
     "value_and_grad",
     "vectorized_map",
 ]

@@ -33,6 +33,11 @@ def read(variable: keras.Variable) -> Tensor:
     return variable.value
 
 
+def repeatable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function: Keras's random numbers follow from the seeds among its arguments."""
+    return fn
+
+
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
     """`fn(values, *args) -> (loss, aux)` becomes `(values, vectors, *args) -> products`.
 

@@ -39,6 +39,11 @@ def read(variable: keras.Variable) -> Tensor:
     return tf.convert_to_tensor(variable.value)
 
 
+def repeatable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function: Keras's random numbers follow from the seeds among its arguments."""
+    return fn
+
+
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
     """`fn(values, *args) -> (loss, aux)` becomes `(values, vectors, *args) -> products`.
 
@@ -98,7 +103,7 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
 
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of tensors, `None` and nests of them, traced once for shapes alike."""
-    return tf.function(fn, reduce_retracing=True)
+    return tf.function(fn, reduce_retracing=True, autograph=False)  # As Keras traces.
 
 
 def vectorized_map(fn: Callable[[Any], Any], elements: Any) -> Any:

@@ -55,6 +55,30 @@ def read(variable: keras.Variable) -> Tensor:
     return variable.value.detach()
 
 
+def repeatable(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, except that all calls draw the random numbers of the first.
+
+    Keras's Dropout without a `seed`, and modules of PyTorch, draw them from PyTorch's generators
+    and not from the seeds among the arguments. Afterwards these are where the first call left them.
+    """
+    start: list[Tensor] | None = None
+
+    @torch.compiler.disable(recursive=False)
+    def repeated(*args: Any) -> Any:
+        nonlocal start
+        present = [generator.get_rng_state() for generator in _generators()]
+        if start is None:
+            start = present
+            return fn(*args)
+        _set_random_state(start)
+        try:
+            return fn(*args)
+        finally:
+            _set_random_state(present)
+
+    return repeated
+
+
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
     """`fn(values, *args) -> (loss, aux)` becomes `(values, vectors, *args) -> products`.
 
@@ -138,6 +162,17 @@ def _input(value: Tensor, nested: bool) -> Tensor:
     if nested and value.requires_grad:
         return value.view_as(value)
     return value.detach().requires_grad_()
+
+
+def _generators() -> list[Any]:
+    """The modules that keep a random state: of the CPU, and of the device in use if another."""
+    device = ops.zeros(()).device
+    return [torch] if device.type == "cpu" else [torch, torch.get_device_module(device)]
+
+
+def _set_random_state(states: Sequence[Tensor]) -> None:
+    for generator, state in zip(_generators(), states, strict=True):
+        generator.set_rng_state(state)
 
 
 def _detached(leaf: Any) -> Any:
