@@ -48,8 +48,9 @@ class Study:
                 raise ValueError(
                     f"`{name}` must be one or more different values. Received: `{name}={values}`"
                 )
-        for width in self.widths:
-            self.config(width, 0.0, self.seeds[0])
+        # One form for equal studies; and a width out of range is told here.
+        configs = [self.base.replace(width=w, rho=0.0, seed=self.seeds[0]) for w in self.widths]
+        object.__setattr__(self, "base", configs[0])
 
     @property
     def networks(self) -> dict[str, float]:
@@ -85,7 +86,7 @@ class Study:
     def settings(self) -> dict[str, Any]:
         """The study's settings as plain data."""
         return {
-            "base": self.config(self.widths[0], 0.0, self.seeds[0]).to_dict(),
+            "base": self.base.to_dict(),
             "widths": list(self.widths),
             "seeds": list(self.seeds),
             "space": {**dataclasses.asdict(self.space), "rhos": list(self.space.rhos)},
