@@ -96,14 +96,15 @@ class LossSurface:
         _, batch = next(self.examples.chunks(self._batch_size))
         keras_internals.build_from_batch(model, batch)
         check_any_loss(model, _tensors(batch)[0])
-        self._variables: list[keras.Variable] = []
+        self._variables: list[list[int]] = []  # Of which the loss was traced.
         self.refresh()
 
     def refresh(self) -> None:
         """Takes over the model's present weights, statistics, seeds and masks."""
         trainable, state = self.model.trainable_variables, state_variables(self.model)
-        if list(map(id, [*trainable, *state])) != list(map(id, self._variables)):
-            self._variables = [*trainable, *state]
+        variables = [[id(v) for v in trainable], [id(v) for v in state]]
+        if variables != self._variables:
+            self._variables = variables
             self._traced = TracedLoss(self.model, self.training, self._regularization)
         self.space = WeightSpace(trainable, getattr(self.model, "mask_variables", None))
         self.size = self.space.size
