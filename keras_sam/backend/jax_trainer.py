@@ -53,7 +53,8 @@ class SAMTrainer(TrainingStep):
         try:
             return super().fit(*args, **kwargs)
         finally:
-            if getattr(self.optimizer, "inner_optimizer", self.optimizer).use_ema:
+            optimizer: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+            if optimizer.use_ema:
                 # Keras has put the averages in place, as the very arrays that the optimizer keeps;
                 # and the next function to donate one of the two would take the other along.
                 for variable in self.trainable_variables:

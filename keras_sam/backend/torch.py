@@ -102,7 +102,7 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
 
     def by_transform(values: list[Tensor], vectors: list[Tensor], *args: Any) -> list[Tensor]:
         gradient = torch.func.grad(lambda v: fn(v, *args)[0])
-        _, pull_back = torch.func.vjp(gradient, values)
+        pull_back = torch.func.vjp(gradient, values)[1]
         return pull_back(vectors)[0]  # The Hessian is symmetric.
 
     def wrapped(values: Sequence[Tensor], vectors: Sequence[Tensor], *args: Any) -> list[Tensor]:

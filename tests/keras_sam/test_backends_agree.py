@@ -76,6 +76,18 @@ def train(masked=False, loss_scaling=False, **options):
     return {"losses": losses, **variables}
 
 
+WITHOUT_TENSORFLOW = """
+import sys
+import numpy as np
+import keras_sam, keras_sam.sharpness, keras_sam.sparsity
+from tests.keras_sam import test_backends_agree as test
+
+assert "tensorflow" not in sys.modules, "imported with the package"
+test.train(masked=True)
+assert "tensorflow" not in sys.modules, "imported by a step"
+"""
+
+
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """From each backend's name to its results, each from a process of its own."""
@@ -123,3 +135,13 @@ def test_variants_differ(results, name):
             assert np.abs(kernel - other).max() > 1e-4
     # The scale cancels out: the last variant is the second in another guise.
     np.testing.assert_allclose(kernels[-1], kernels[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "tensorflow"])
+def test_tensorflow_is_not_imported_elsewhere(name):
+    if keras.backend.backend() != name:
+        pytest.skip(f"checked on {name}")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TENSORFLOW], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
