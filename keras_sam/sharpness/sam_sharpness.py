@@ -25,7 +25,7 @@ def sam_sharpness(
 
         max over ||e / T||_2 <= rho of L(w + e) - L(w),    T = 1, or adaptive: T = |w| + 0.01
 
-    by projected gradient ascent from e = 0: step t goes rho / t along the normalised gradient in
+    by projected gradient ascent from e = 0: each step goes rho along the normalised gradient, in
     the coordinates e / T, and back onto the ball. The first step is the perturbation of SAM, so
     `steps=1` is what SAM minimises; the result is the largest rise seen, and never falls with more
     steps. It takes `steps` gradients of the data and a loss. BatchNorm is in inference mode and
@@ -92,8 +92,9 @@ def average_sharpness(
 
         E[L(w + e)] - L(w),    e ~ N(0, rho^2 T^2),    T = 1, or adaptive: T = |w| + 0.01
 
-    The norm of e is about rho sqrt(n), not rho; for small rho the value is rho^2 tr(T H T) / 2. It
-    takes `num_samples + 1` losses of the data. BatchNorm is in inference mode and regularisation
+    The norm of e is about rho sqrt(n), not rho; for small rho the value is rho^2 tr(T H T) / 2. A
+    sample is the mean over e and -e, in which the slope at w cancels out. It takes
+    `2 num_samples + 1` losses of the data. BatchNorm is in inference mode and regularisation
     losses are included, by default.
 
     Args:
@@ -101,7 +102,7 @@ def average_sharpness(
         data: As for `LossSurface`.
         rho: The standard deviation of each weight's noise, >= 0, in the units of the weights;
             adaptive: relative to them. Defaults to 0.05.
-        num_samples: The number of random perturbations, >= 2. Defaults to 30.
+        num_samples: The number of random pairs e and -e, >= 2. Defaults to 30.
         adaptive: Whether the noise is in proportion to T = |w| + 0.01. Defaults to `False`.
         seed: Of the perturbations. Same seed, same numbers. Defaults to 0.
         **options: The keyword arguments of `LossSurface`.
@@ -132,24 +133,24 @@ def average_sharpness(
     scale = _scale(surface.weights, adaptive)
     random = np.random.default_rng(seed)
     base = surface.loss()
-    rises = [
-        surface.loss(surface.weights + rho * scale * random.standard_normal(surface.size)) - base
-        for _ in range(num_samples)
-    ]
-    return Estimate.of(rises)
+    rises = []
+    for _ in range(num_samples):
+        e = rho * scale * random.standard_normal(surface.size)
+        rises.append((surface.loss(surface.weights + e) + surface.loss(surface.weights - e)) / 2)
+    return Estimate.of(np.array(rises) - base)
 
 
 def _worst_rise(surface: LossSurface, rho: float, steps: int, adaptive: bool) -> float:
     weights = surface.weights
     scale = _scale(weights, adaptive)
-    position = np.zeros(surface.size)  # e / T, in which the ball is round.
+    position = np.zeros(surface.size)  # e / (rho T), within the unit ball.
     base, gradient = surface.gradient()
     highest = base
     for step in range(1, steps + 1):
         slope = scale * gradient
-        position = position + rho / step * slope / (np.linalg.norm(slope) + NORM_EPSILON)
-        position = position * min(1.0, rho / max(float(np.linalg.norm(position)), NORM_EPSILON))
-        perturbed = weights + scale * position
+        position = position + slope / (np.linalg.norm(slope) + NORM_EPSILON)
+        position = position / max(1.0, float(np.linalg.norm(position)))
+        perturbed = weights + rho * scale * position
         if step < steps:
             loss, gradient = surface.gradient(perturbed)
         else:
