@@ -39,9 +39,10 @@ class SAMModel(SAMTrainer):
         rho: The radius of the perturbation: a float >= 0, or a
             `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's iterations.
             0 is exactly the plain optimizer, in one pass. Defaults to 0.05.
-        num_batch_splits: If not `None`, the batch (of each replica) is split into this many parts,
-            each with a perturbation of its own (m-sharpness), and the mean of their gradients is
-            applied. Defaults to `None`, one perturbation for the batch.
+        num_batch_splits: If not `None`, the batch (of each replica; on JAX the global one) is
+            split into this many parts, each with a perturbation of its own (m-sharpness), and the
+            mean of their gradients is applied. Parts are computed one after the other (on JAX, each
+            by all devices together). Defaults to `None`, one perturbation for the batch.
         normalize: If `False`, `e = rho * g`, what the theory uses. Defaults to `True`.
         adaptive: If `True`, the perturbation is invariant to the scale of weights (ASAM):
             `e = rho * T^2 g / (||T g||_2 + 1e-12)` with `T = |w| + 0.01`; with `normalize=False`,
@@ -50,6 +51,9 @@ class SAMModel(SAMTrainer):
             over replicas before it becomes a perturbation, and R replicas equal one device on the
             whole batch. If `False`, each perturbs with its own (m-sharpness with m the replica's
             batch, one communication less). No effect without a strategy. Defaults to `False`.
+            On JAX, `keras.distribution` makes one program of all devices: there is one gradient,
+            and one perturbation, of the global batch whatever this says; num_batch_splits equal to
+            the number of devices gives each device's part of the batch its own.
         masks: Pruning masks: a dict from `variable.path` to a boolean array of the variable's shape
             (`True` is kept), or a list parallel to `model.trainable_variables` with `None` for a
             weight that is dense. Masked weights are set to zero, and are zero in every pass.
@@ -161,8 +165,9 @@ class SAMModel(SAMTrainer):
     ) -> None:
         """Configures the model for training, with the arguments of `keras.Model.compile`.
 
-        `jit_compile=True` also works under a `tf.distribute` strategy, and `"auto"` is XLA on
-        accelerators, with and without a strategy, and not on a CPU, where it is slower.
+        On TensorFlow, `jit_compile=True` also works under a `tf.distribute` strategy, and `"auto"`
+        is XLA on accelerators, with and without a strategy, and not on a CPU, where it is slower.
+        On JAX and PyTorch it is as in Keras: `"auto"` compiles on JAX, and runs eagerly on PyTorch.
 
         Raises:
             ValueError: If the optimizer accumulates gradients under a strategy with several
@@ -346,10 +351,10 @@ class SAMModel(SAMTrainer):
         if splits is None or splits == 1:
             return
         examples = examples_per_batch(x, batch_size)
-        if examples is not None and examples // self.replicas() < splits:
+        if examples is not None and self.examples_to_split(examples) < splits:
             raise ValueError(
                 "`num_batch_splits` must not be above the number of examples in a (replica's) "
-                f"batch, which is {examples // self.replicas()}. "
+                f"batch, which is {self.examples_to_split(examples)}. "
                 f"Received: `num_batch_splits={splits}`"
             )
 

@@ -67,6 +67,10 @@ class TrainingStep(keras.Model):
         """How many replicas share a batch, each with a gradient of its own."""
         return 1
 
+    def examples_to_split(self, examples: int) -> int:
+        """How many examples `num_batch_splits` splits if `fit` is given so many a batch."""
+        return examples // self.replicas()
+
     def creation_scope(self) -> AbstractContextManager[Any]:
         """Where variables must be created, so that every replica has its copy."""
         return nullcontext()

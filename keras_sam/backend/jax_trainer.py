@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import keras
 from keras import ops, tree
 
@@ -59,6 +60,10 @@ class SAMTrainer(TrainingStep):
                 # and the next function to donate one of the two would take the other along.
                 for variable in self.trainable_variables:
                     variable.assign(ops.copy(variable.value))
+
+    def examples_to_split(self, examples: int) -> int:
+        # Each process may be given a part of the global batch.
+        return examples * jax.process_count()
 
     def sync_variables(self) -> None:
         # While `fit` runs, the variables are empty and the values travel in its state.
