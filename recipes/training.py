@@ -114,6 +114,7 @@ class Trainer:
         folder: str | os.PathLike[str],
         *,
         records: str | os.PathLike[str] | None = None,
+        wait: bool = False,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> Record:
         """As the function `train`.
@@ -123,6 +124,8 @@ class Trainer:
             folder: The run's own folder.
             records: The file to append the record to. Defaults to `records.jsonl` beside the
                 folder; a finished run is looked for in all `records*.jsonl` there.
+            wait: Whether to wait for another process that is at this run, and to return its record.
+                Defaults to `False`.
             callbacks: Further Keras callbacks. Defaults to none.
         """
         folder = pathlib.Path(folder)
@@ -130,7 +133,11 @@ class Trainer:
         finished = find_record(config, *path.parent.glob("records*.jsonl"))
         if finished is not None:
             return finished
-        with locked(folder):
+        with locked(folder, wait):
+            if wait:
+                finished = find_record(config, *path.parent.glob("records*.jsonl"))
+                if finished is not None:
+                    return finished
             run = _Run(config, folder, self)
             run.fit(callbacks)
             record = run.record()

@@ -17,7 +17,7 @@ from tuning.study import Study
 from tuning.study_oracle import StudyOracle
 from tuning.study_progress import StudyProgress
 from tuning.trial_runner import is_worker
-from tuning.workers import Workers
+from tuning.workers import Workers, end_with_parent
 
 
 def run_study(
@@ -53,7 +53,9 @@ def run_study(
     """
     progress = workers_here = None
     with contextlib.ExitStack() as stack:
-        if not is_worker():
+        if is_worker():
+            end_with_parent()
+        else:
             stack.enter_context(locked(study.folder))
             study.claim_folder(update)
             runtime = runtime or Runtime()
@@ -94,7 +96,9 @@ def _trainer(
         if progress is not None:
             progress.begin(config)
         folder = study.folder / config.name(study.base)
-        record = trainer.train(config, folder, records=study.folder / f"{name}.jsonl")
+        file = study.folder / f"{name}.jsonl"
+        # A worker that was taken for dead may still be at it.
+        record = trainer.train(config, folder, records=file, wait=is_worker())
         if progress is not None:
             progress.update([record])
         return record

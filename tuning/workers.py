@@ -7,12 +7,17 @@ import pathlib
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 
 from tuning.study_oracle import StudyOracle
 
 _IP = "127.0.0.1"
+
+# Tells a worker the process with which it is to end.
+PARENT = "RHO_SEARCH_PARENT"
 
 
 class Workers:
@@ -46,7 +51,7 @@ class Workers:
             with open(self._log(name), "wb") as log:
                 self._processes[name] = subprocess.Popen(
                     self.command,
-                    env={**os.environ, "KERASTUNER_TUNER_ID": name},
+                    env={**os.environ, "KERASTUNER_TUNER_ID": name, PARENT: str(os.getpid())},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL,
@@ -92,6 +97,20 @@ class Workers:
 
     def _tail(self, name: str) -> str:
         return self._log(name).read_text(errors="replace")[-2000:]
+
+
+def end_with_parent() -> None:
+    """Ends this process, a worker that `Workers` has started, soon after its parent has died."""
+    parent = os.environ.get(PARENT)
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(0.5)
+        os._exit(1)  # Whatever it is at: there is nobody left to report to.
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _free_port() -> int:
