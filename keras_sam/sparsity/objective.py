@@ -77,7 +77,7 @@ class Objective:
             def directional_derivative(values: list[Tensor]) -> tuple[Tensor, None]:
                 gradient = self._gradient_of_batch(loss_at, values, batch)
                 products = [
-                    ops.sum(g * ops.stop_gradient(ops.convert_to_tensor(vector[path], g.dtype)))
+                    ops.sum(g * ops.convert_to_tensor(vector[path], g.dtype))
                     for g, path in zip(gradient, weights, strict=True)
                 ]
                 return sum(products[1:], products[0]), None
