@@ -24,7 +24,7 @@ RECIPE = Recipe(
         schedule="step",
         milestones=(0.5, 0.75),
     ),
-    quick={"width": 4, "epochs": 8, "take": 6_000},
+    quick={"width": 4, "epochs": 10, "take": 15_000},
     widths=(4, 8, 16, 32, 64, 128, 256),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import pathlib
+import sys
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -45,7 +46,10 @@ def main(recipe: Recipe, description: str | None, arguments: Sequence[str] | Non
 
     folder = parsed.output / recipe.name / config.name(recipe.default)
     print(f"{recipe.name}: {folder}")
-    record = train(config, folder, runtime=runtime)
+    try:
+        record = train(config, folder, runtime=runtime)
+    except (RuntimeError, ValueError) as error:
+        sys.exit(str(error))
     print(summary(record))
 
 

@@ -27,7 +27,7 @@ from recipes.comparison import (
     standard_error,
 )
 from recipes.records import read_records
-from recipes.table import table
+from recipes.table import table, varying
 
 Value: TypeAlias = Callable[[RhoResult], tuple[float, float]]
 
@@ -78,13 +78,21 @@ def draw(found: Sequence[Comparison], folder: pathlib.Path) -> list[pathlib.Path
         ("label_noise", ("width", "label_noise", "noise_kind"), noise_figure),
     ):
         groups = _alike(found, axes)
-        for number, group in enumerate(groups):
+        for group in groups:
             if kind != "size" and len({_setting(c, kind) for c in group}) < 2:
                 continue
-            suffix = f"-{number + 1}" if len(groups) > 1 else ""
-            path = folder / f"{kind}{suffix}.png"
+            # What tells this figure from the others of its kind.
+            apart = [
+                f"{name}={getattr(group[0].config, name)}"
+                for name in varying([other[0] for other in groups])
+                if name not in axes
+            ]
+            path = folder / (",".join([kind, *apart]) + ".png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure(group).savefig(path, dpi=150)
+            drawn = figure(group)
+            if apart:
+                drawn.suptitle(f"{drawn.get_suptitle()}; {', '.join(apart)}")
+            drawn.savefig(path, dpi=150)
             paths.append(path)
     return paths
 

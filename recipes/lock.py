@@ -37,8 +37,10 @@ def locked(folder: str | os.PathLike[str], wait: bool = False) -> Iterator[None]
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise RuntimeError(f"{folder} is in use by another process.") from error
-        yield
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
     finally:
         os.close(descriptor)

@@ -60,10 +60,30 @@ class Runtime:
                 "`checkpoint_seconds` must be >= 0. "
                 f"Received: `checkpoint_seconds={self.checkpoint_seconds}`"
             )
-        if self.deterministic:
+
+    def prepare(self) -> None:
+        """Makes the process-wide settings that runs ask for.
+
+        Raises:
+            ValueError: If `deterministic` is asked for on a backend that has no such switch.
+        """
+        import keras
+
+        if not self.deterministic:
+            return
+        if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             tf.config.experimental.enable_op_determinism()
+        elif keras.backend.backend() == "torch":
+            import torch
+
+            torch.use_deterministic_algorithms(True)
+        else:
+            raise ValueError(
+                "`deterministic` needs the TensorFlow or the PyTorch backend. "
+                f"Received: `deterministic=True` on {keras.backend.backend()}"
+            )
 
     def steps(self, steps_per_epoch: int, replicas: int) -> int:
         """The steps per execution for an epoch of so many steps.

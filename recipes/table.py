@@ -23,12 +23,12 @@ def rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
     Accuracies and gains are fractions, not percent. What is not known is NaN.
     """
     fixed = fixed_rho(found)
-    varying = _varying(found)
+    differing = varying(found)
     result = []
     for comparison in found:
         settings = {} if comparison.config is None else comparison.config.to_dict()
         row: dict[str, Any] = {"width": comparison.width, "parameters": comparison.parameters}
-        row |= {name: settings.get(name) for name in varying}
+        row |= {name: settings.get(name) for name in differing}
         row["seeds"] = max((len(r.tests) for r in comparison.results), default=0)
         row["diverged"] = sum(r.diverged for r in comparison.results)
         row |= _columns("sgd", comparison.baseline, ("test", "test_error", "train_loss"))
@@ -45,8 +45,8 @@ def table(found: Sequence[Comparison]) -> str:
 
     Accuracies and gains are in percent and points, with their standard errors.
     """
-    varying = _varying(found)
-    header = ["width", "parameters", *varying, "SGD test %", "SAM test %", "gain", "best rho"]
+    differing = varying(found)
+    header = ["width", "parameters", *differing, "SGD test %", "SAM test %", "gain", "best rho"]
     header += ["gain, fixed rho", "SGD train loss", "SAM train loss"]
     lines = [header]
     for row in rows(found):
@@ -54,7 +54,7 @@ def table(found: Sequence[Comparison]) -> str:
             [
                 _number(row["width"], "g"),
                 f"{row['parameters']:,}",
-                *(str(row[name]) for name in varying),
+                *(str(row[name]) for name in differing),
                 _percent(row["sgd_test"], row["sgd_test_error"]),
                 _percent(row["sam_test"], row["sam_test_error"]),
                 _percent(row["sam_gain"], row["sam_gain_error"], signed=True),
@@ -81,6 +81,16 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 def notes(found: Sequence[Comparison]) -> list[str]:
     """What a reader of the table must know besides it, in a few lines."""
     lines = []
+    differing = varying(found)
+
+    def names(some: Sequence[Comparison]) -> str:
+        """The comparisons by their numbers of parameters, and by what else tells them apart."""
+        texts = []
+        for c in some:
+            settings = [f"{name} {getattr(c.config, name)}" for name in differing]
+            texts.append(f"{c.parameters:,}" + (f" ({', '.join(settings)})" if settings else ""))
+        return ", ".join(texts) + " parameters"
+
     seeds = sorted({len(result.tests) for c in found for result in c.results})
     lines.append(f"Mean ± standard error over {'-'.join(map(str, seeds))} seed(s), gains paired.")
     fixed = fixed_rho(found)
@@ -91,7 +101,7 @@ def notes(found: Sequence[Comparison]) -> list[str]:
     if noise:
         lines.append(
             "Gain within noise (its 95 % t-interval over the paired seeds includes 0): "
-            f"{_sizes(noise)}."
+            f"{names(noise)}."
         )
     for end, extreme in (("smallest", min), ("largest", max)):
         rhos = [[r.rho for r in c.results if r.rho > 0] for c in found]
@@ -101,12 +111,12 @@ def notes(found: Sequence[Comparison]) -> list[str]:
             if result is not None and len(tried) > 1 and result.rho == extreme(tried)
         ]
         if edge:
-            lines.append(f"Best rho is the {end} that was tried: {_sizes(edge)}.")
+            lines.append(f"Best rho is the {end} that was tried: {names(edge)}.")
     for comparison in found:
         for result in comparison.results:
             if result.diverged:
                 lines.append(
-                    f"{_sizes([comparison])}: {result.diverged} run(s) diverged at "
+                    f"{names([comparison])}: {result.diverged} run(s) diverged at "
                     f"rho {result.rho:g}."
                 )
     return lines
@@ -158,18 +168,14 @@ def _columns(prefix: str, result: RhoResult | None, names: Sequence[str]) -> dic
     }
 
 
-def _varying(found: Sequence[Comparison]) -> list[str]:
-    """The settings in which the comparisons differ."""
+def varying(found: Sequence[Comparison]) -> list[str]:
+    """The settings, besides rho, seed and width, in which comparisons differ."""
     settings = [comparison.config.to_dict() for comparison in found if comparison.config]
     return [
         name
         for name in (settings[0] if settings else {})
         if name not in _NEVER_SHOWN and len({str(s[name]) for s in settings}) > 1
     ]
-
-
-def _sizes(found: Sequence[Comparison]) -> str:
-    return ", ".join(f"{c.parameters:,}" for c in found) + " parameters"
 
 
 def _number(value: float, form: str) -> str:

@@ -104,6 +104,7 @@ class Trainer:
 
     def __init__(self, runtime: Runtime | None = None) -> None:
         self.runtime = runtime or Runtime()
+        self.runtime.prepare()
         self._strategy = self.runtime.strategy()
         self._compiled: collections.OrderedDict[str, _Compiled] = collections.OrderedDict()
         self._datasets: collections.OrderedDict[str, Data] = collections.OrderedDict()
