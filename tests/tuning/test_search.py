@@ -2,6 +2,7 @@
 
 import math
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -53,6 +54,12 @@ def test_nothing_is_left_on_disk(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def lines(file):
     return [line.split() for line in file.read_text().split("\n") if line] if file.exists() else []
 
@@ -64,50 +71,92 @@ def wait_for(condition, seconds=90.0):
         time.sleep(0.05)
 
 
-def test_a_chief_and_two_workers_of_which_one_is_killed(tmp_path):
-    file = tmp_path / "trials.txt"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        "KERASTUNER_ORACLE_IP": "127.0.0.1",
-        "KERASTUNER_ORACLE_PORT": str(port),
-    }
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "tests.tuning.search_process", str(file), "1.0"],
-            env={**environment, "KERASTUNER_TUNER_ID": name},
-        )
-        for name in ("chief", "one", "two")
-    }
-    try:
-        # Both are at work, and one is killed in the middle of a trial.
-        wait_for(lambda: {line[1] for line in lines(file)} >= {"one", "two"})
-        wait_for(lambda: [line[0] for line in lines(file) if line[1] == "one"][-1] == "begin")
-        processes["one"].send_signal(signal.SIGKILL)
-        killed_at = [line[2:] for line in lines(file) if line[1] == "one"][-1]
-        for name in ("two", "chief"):
-            assert processes[name].wait(timeout=90) == 0
-    finally:
-        for process in processes.values():
-            process.kill()
+@pytest.fixture
+def start(tmp_path):
+    """Starts processes of one search by their names, and ends what is left of them."""
+    place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
+    started = []
+
+    def start(*names):
+        processes = {
+            name: subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "tests.tuning.search_process",
+                    str(tmp_path / "trials"),
+                    "1",
+                ],
+                env={**os.environ, **place, "KERASTUNER_TUNER_ID": name},
+            )
+            for name in names
+        }
+        started.extend(processes.values())
+        return processes
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+EVERY = [(name, str(rho)) for name in "ab" for rho in (0.0, 0.1, 0.2, 0.3)]
+
+
+def test_a_chief_and_two_workers_of_which_one_is_killed(tmp_path, start):
+    file = tmp_path / "trials"
+    processes = start("chief", "one", "two")
+    # Both are at work, and one is killed in the middle of a trial.
+    wait_for(lambda: {line[1] for line in lines(file)} >= {"one", "two"})
+    wait_for(lambda: [line[0] for line in lines(file) if line[1] == "one"][-1] == "begin")
+    processes["one"].send_signal(signal.SIGKILL)
+    killed_at = [tuple(line[2:]) for line in lines(file) if line[1] == "one"][-1]
+    for name in ("two", "chief"):
+        assert processes[name].wait(timeout=90) == 0
 
     ended = [tuple(line[2:]) for line in lines(file) if line[0] == "end"]
-    every = [(name, str(rho)) for name in "ab" for rho in (0.0, 0.1, 0.2, 0.3)]
-    assert sorted(set(ended)) == every
     begun = [tuple(line[2:]) for line in lines(file) if line[0] == "begin"]
-    assert begun.count(tuple(killed_at)) == 2 or tuple(killed_at) in ended
-    assert len(begun) <= len(every) + 1  # Only the killed worker's trial began twice.
+    assert sorted(set(ended)) == EVERY
+    assert begun.count(killed_at) == 2 or killed_at in ended
+    assert len(begun) <= len(EVERY) + 1  # Only the killed worker's trial began twice.
     assert {line[1] for line in lines(file) if line[0] == "bye"} == {"two", "chief"}
 
 
+@pytest.mark.slow
+def test_a_chief_that_is_killed_and_started_again(tmp_path, start):
+    file = tmp_path / "trials"
+    processes = start("chief", "one")
+    wait_for(lambda: len(lines(file)) >= 3)
+    processes["chief"].send_signal(signal.SIGKILL)
+    again = start("chief")
+    # The new chief knows nothing of the old one's trials: it hands out all of them, and lets the
+    # report pass that the worker may make of the one that it was at.
+    assert processes["one"].wait(timeout=90) == 0
+    assert again["chief"].wait(timeout=90) == 0
+    ended = [tuple(line[2:]) for line in lines(file) if line[0] == "end"]
+    assert sorted(ended[-len(EVERY) :]) == EVERY
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    flags = ["digits", "--epochs", "500", "--output", str(tmp_path), "--workers", "1"]
+    parent = subprocess.Popen([sys.executable, "-m", "tuning.rho_search", *flags])
+    try:
+        wait_for(lambda: (tmp_path / "study.json").exists())
+        children = f"/proc/{parent.pid}/task/{parent.pid}/children"
+        wait_for(lambda: pathlib.Path(children).read_text().strip())
+        child = int(pathlib.Path(children).read_text().split()[0])
+        # At work: it has a run's folder.
+        wait_for(lambda: list(tmp_path.glob("width=*")) or list(tmp_path.glob("default")))
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_for(lambda: not pathlib.Path(f"/proc/{child}").exists(), seconds=20)
+
+
 def test_a_worker_without_a_chief_ends(monkeypatch):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
-    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(free_port()))
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "one")
     with pytest.raises(FatalRuntimeError, match="No chief at 127.0.0.1"):
         search(("a",), Space(rhos=(0.1,)), lambda *_: math.nan, epochs=1, chief_timeout=0.5)
