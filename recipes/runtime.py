@@ -22,8 +22,8 @@ class Runtime:
     Args:
         jit: Whether the step is compiled by XLA; `None` leaves it to the device, the default.
         steps_per_execution: Steps between two returns to Python, a divisor of the steps of an
-            epoch; `None` takes the largest divisor up to 100, or 1 on PyTorch and with several
-            replicas, where Keras cannot do more. Defaults to `None`.
+            epoch; `None` takes a divisor up to 100 or a short epoch as a whole, but 1 on PyTorch
+            and with several replicas, where Keras cannot do more. Defaults to `None`.
         devices: Devices to train on, such as ("GPU:0", "GPU:1"), mirrored if there are several;
             `None` takes all local GPUs, or the CPU. Defaults to `None`.
         deterministic: Whether operations that are faster when they are not reproducible (on GPUs)
@@ -97,8 +97,11 @@ class Runtime:
         if self.steps_per_execution is None:
             import keras
 
-            most = 1 if replicas > 1 or keras.backend.backend() == "torch" else 100
-            return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
+            if replicas > 1 or keras.backend.backend() == "torch":
+                return 1
+            divisor = max(n for n in range(1, 101) if steps_per_epoch % n == 0)
+            # Where the number has no useful divisor (MNIST has 421 steps), a short epoch in one go.
+            return steps_per_epoch if divisor < 10 and steps_per_epoch <= 1000 else divisor
         if replicas > 1 and self.steps_per_execution > 1:
             raise ValueError(
                 f"`steps_per_execution` must be 1 with several replicas, here {replicas}. "

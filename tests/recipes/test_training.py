@@ -286,6 +286,14 @@ def test_steps_per_execution_change_nothing(tmp_path, steps):
     assert comparable(record) == comparable(reference)
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(17, 17), (351, 39), (421, 421), (2477, 1), (2500, 100)]
+)
+def test_steps_per_execution_divide_an_epoch(steps, expected):
+    assert Runtime().steps(steps, replicas=1) == expected
+    assert Runtime().steps(steps, replicas=2) == 1
+
+
 def test_steps_per_execution_must_divide_an_epoch(tmp_path):
     runtime = Runtime(progress=False, steps_per_execution=4)
     with pytest.raises(ValueError, match="`steps_per_execution` must divide"):
