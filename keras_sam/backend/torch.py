@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
 import torch
 from keras import ops, tree
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Tensor = Any
 
@@ -35,7 +37,8 @@ def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
         values = [_input(ops.convert_to_tensor(value), nested) for value in values]
         _context.nested = True
         try:
-            with torch.enable_grad():  # Whoever calls may have turned it off, as the trainer does.
+            # Whoever calls may have turned gradients off, as Keras's trainer does.
+            with torch.enable_grad(), _twice_differentiable() if nested else nullcontext():
                 loss, aux = fn(values, *args)
         finally:
             _context.nested = nested
@@ -90,7 +93,7 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
 
     def by_tape(values: list[Tensor], vectors: list[Tensor], *args: Any) -> list[Tensor]:
         values = [_input(value, nested=False) for value in values]
-        with torch.enable_grad():
+        with torch.enable_grad(), _twice_differentiable():
             loss, _ = fn(values, *args)
         slopes = _gradients([loss], values, create_graph=True)
         used = [(slope, v) for slope, v in zip(slopes, vectors, strict=True) if slope is not None]
@@ -102,7 +105,8 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
 
     def by_transform(values: list[Tensor], vectors: list[Tensor], *args: Any) -> list[Tensor]:
         gradient = torch.func.grad(lambda v: fn(v, *args)[0])
-        pull_back = torch.func.vjp(gradient, values)[1]
+        with _twice_differentiable():
+            pull_back = torch.func.vjp(gradient, values)[1]
         return pull_back(vectors)[0]  # The Hessian is symmetric.
 
     def wrapped(values: Sequence[Tensor], vectors: Sequence[Tensor], *args: Any) -> list[Tensor]:
@@ -173,6 +177,11 @@ def _generators() -> list[Any]:
 def _set_random_state(states: Sequence[Tensor]) -> None:
     for generator, state in zip(_generators(), states, strict=True):
         generator.set_rng_state(state)
+
+
+def _twice_differentiable() -> AbstractContextManager[Any]:
+    """PyTorch's fused attention has a first derivative only."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def _detached(leaf: Any) -> Any:
