@@ -105,7 +105,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--jit", action="store_true", help="XLA, or torch.compile on PyTorch")
     parser.add_argument("--mixed-precision", choices=["float16", "bfloat16"])
     parser.add_argument(
-        "--masked", action="store_true", help=f"time steps with {SPARSITY:.0%} of kernels masked"
+        "--masked", action="store_true", help=f"time steps with {SPARSITY:.0%}% of kernels masked"
     )
     parser.add_argument(
         "--peers", action="store_true", help=f"time those that are installed of {', '.join(PEERS)}"
