@@ -1,6 +1,7 @@
 """Which rho, and how much does SAM gain over SGD, at each width of a network?
 
-Claim:   on the 8x8 digits SAM gains on SGD at most widths, and the best rho grows with width.
+Claim:   on the 8x8 digits SAM gains on SGD at every width that is tried by default; neither the
+         gain nor the best rho shows a trend with width there.
 Cost:    two minutes on two CPU cores for the defaults; no download.
 Command: python -m tuning.rho_search digits
 
