@@ -41,13 +41,18 @@ def main(recipe: Recipe, description: str | None, arguments: Sequence[str] | Non
         parser.error(str(error))
 
     # Only now: Keras takes seconds to import, which `--help` and a mistyped flag need not wait for.
+    from recipes.records import find_record
     from recipes.summary import summary
     from recipes.training import train
 
     folder = parsed.output / recipe.name / config.name(recipe.default)
     print(f"{recipe.name}: {folder}")
+    if find_record(config, folder.parent / "records.jsonl") is not None:
+        print("This run was finished before; its record says:")
     try:
         record = train(config, folder, runtime=runtime)
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on from the last finished epoch.")
     except (RuntimeError, ValueError) as error:
         sys.exit(str(error))
     print(summary(record))

@@ -57,6 +57,8 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> Non
             command=["-m", "tuning.rho_search", *arguments, *local],
             chief_timeout=parsed.chief_timeout,
         )
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on from here.")
     except (RuntimeError, ValueError) as error:
         sys.exit(str(error))
     if text is not None:

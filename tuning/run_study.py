@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from recipes.config import RunConfig
 from recipes.lock import locked
@@ -18,6 +19,9 @@ from tuning.study_oracle import StudyOracle
 from tuning.study_progress import StudyProgress
 from tuning.trial_runner import is_worker
 from tuning.workers import Workers, end_with_parent
+
+if TYPE_CHECKING:
+    from recipes.training import Trainer
 
 
 def run_study(
@@ -80,16 +84,18 @@ def _trainer(
     study: Study, runtime: Runtime, progress: StudyProgress | None
 ) -> Callable[[RunConfig], Record]:
     """What trains a run of the study in this process, if its record is not there yet."""
-    # Only now: a chief need not wait for TensorFlow.
-    from recipes.training import Trainer
-
-    trainer = Trainer(dataclasses.replace(runtime, progress=False))
+    trainer: Trainer | None = None
     # A file for each process: appending is atomic on one machine only.
     name = f"records-{os.environ['KERASTUNER_TUNER_ID']}" if is_worker() else "records"
     checked = not is_worker()
 
     def train(config: RunConfig) -> Record:
-        nonlocal checked
+        nonlocal checked, trainer
+        if trainer is None:
+            # Only now: a chief has no use for a device.
+            from recipes.training import Trainer
+
+            trainer = Trainer(dataclasses.replace(runtime, progress=False))
         if not checked:
             study.claim_folder()  # By now the chief has.
             checked = True

@@ -27,7 +27,6 @@ class StudyProgress:
 
     def __init__(self, study: Study, records: Iterable[Record], shown: bool = True) -> None:
         self.study = study
-        self.records: list[Record] = []
         self.shown = shown
         self._console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self._bar = Progress(
@@ -39,13 +38,12 @@ class StudyProgress:
             disable=not (shown and sys.stdout.isatty()),
         )
         self._task = self._bar.add_task("", total=study.runs, left="")
-        self._told: set[tuple[float, float]] = set()
-        before = list(records)
-        if before and shown:
-            self._console.print(f"Going on: {len(before)} runs were finished before.")
-        for record in before:
-            self._take(record)
-        self._before = len(before)
+        self.records = list(records)
+        self._before = len(self.records)
+        if self.records and shown:
+            self._console.print(f"Going on: {self._before} runs were finished before.")
+        trials = {(r.config.width, r.config.rho) for r in self.records}
+        self._told = {trial for trial in trials if self._complete(*trial)}
         self._began = time.monotonic()
         self._bar.start()
 
@@ -62,11 +60,11 @@ class StudyProgress:
             run = (record.config.width, record.config.rho, record.config.seed)
             if shortened or run in known:
                 continue
-            self._take(record)
+            self.records.append(record)
             trial = (record.config.width, record.config.rho)
-            runs = self._runs(*trial)
-            if len(runs) == len(self.study.seeds) and trial not in self._told:
-                self._tell(runs)
+            if self._complete(*trial) and trial not in self._told:
+                self._told.add(trial)
+                self._tell(self._runs(*trial))
         left = self.seconds_left()
         text = "" if left is None else f"{_duration(left)} left"
         self._bar.update(self._task, completed=len(self.records), left=text)
@@ -110,20 +108,16 @@ class StudyProgress:
         slope = math.log(mean(times[others[0]]) / seconds) / math.log(others[0] / near)
         return seconds * (width / near) ** min(2.0, max(0.0, slope))
 
-    def _take(self, record: Record) -> None:
-        self.records.append(record)
-        trial = (record.config.width, record.config.rho)
-        if len(self._runs(*trial)) == len(self.study.seeds) and not hasattr(self, "_began"):
-            self._told.add(trial)
+    def _complete(self, width: float, rho: float) -> bool:
+        return len(self._runs(width, rho)) == len(self.study.seeds)
 
     def _runs(self, width: float, rho: float) -> list[Record]:
         return [r for r in self.records if (r.config.width, r.config.rho) == (width, rho)]
 
     def _tell(self, runs: list[Record]) -> None:
-        config = runs[0].config
-        self._told.add((config.width, config.rho))
         if not self.shown:
             return
+        config = runs[0].config
         total = "?" if self.study.runs is None else self.study.runs
         ended = [r for r in runs if r.status != DIVERGED]
         validation = 100 * mean(r.selected["val_accuracy"] for r in ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ PARENT = "RHO_SEARCH_PARENT"
 
 class Workers:
     """Starts workers by KerasTuner's environment variables, and ends them with the search.
+
+    Where there are GPUs, each worker has one of its own, or shares one if they are too few.
 
     Args:
         count: Number of workers.
@@ -46,12 +49,13 @@ class Workers:
         place = {"KERASTUNER_ORACLE_IP": _IP, "KERASTUNER_ORACLE_PORT": str(_free_port())}
         os.environ.update(place, KERASTUNER_TUNER_ID="chief")
         self.folder.mkdir(parents=True, exist_ok=True)
-        for index in range(self.count):
+        for index, device in enumerate(shares(self.count, gpus())):
             name = f"worker{index}"
+            own = {"KERASTUNER_TUNER_ID": name, PARENT: str(os.getpid()), **device}
             with open(self._log(name), "wb") as log:
                 self._processes[name] = subprocess.Popen(
                     self.command,
-                    env={**os.environ, "KERASTUNER_TUNER_ID": name, PARENT: str(os.getpid())},
+                    env={**os.environ, **own},
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     stdin=subprocess.DEVNULL,
@@ -97,6 +101,39 @@ class Workers:
 
     def _tail(self, name: str) -> str:
         return self._log(name).read_text(errors="replace")[-2000:]
+
+
+def gpus() -> list[str]:
+    """The GPUs that this process may use, by CUDA's numbers or names; found without using them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu for gpu in visible.split(",") if gpu and gpu != "-1"]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    count = sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
+    return [str(index) for index in range(count)]
+
+
+def shares(count: int, available: Sequence[str]) -> list[dict[str, str]]:
+    """The environment by which each of several workers gets one GPU, or a part of one.
+
+    Args:
+        count: Number of workers.
+        available: The GPUs. Without any, the environment stays as it is.
+    """
+    if not available:
+        return [{}] * count
+    environments = []
+    for index in range(count):
+        environment = {"CUDA_VISIBLE_DEVICES": available[index % len(available)]}
+        if count > len(available):  # Else the first would take all of the memory.
+            environment |= {
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            }
+        environments.append(environment)
+    return environments
 
 
 def end_with_parent() -> None:

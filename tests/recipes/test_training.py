@@ -140,29 +140,34 @@ def test_runs_that_share_a_trace_end_as_if_alone(tmp_path):
 
 
 def test_sgd_and_sam_of_a_seed_start_alike_and_see_the_same_batches(tmp_path, monkeypatch):
-    seen: dict[float, list] = {}
+    starts, batches = {}, {}
 
     class Watch(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            seen[rho] = [self.model.get_weights()]
+            starts[settings] = self.model.model.get_weights()
 
-    original = training.load_data
+    load_data = training.load_data
 
-    def watched(settings):
-        data = original(settings)
-        batches = [next(iter(data.train(0))), next(iter(data.train(2)))]
-        seen[settings.rho].extend(np.asarray(part) for batch in batches for part in batch)
-        return data
+    def watched(config):
+        data = load_data(config)
 
-    for rho in (0.0, 0.1):
-        train(config(rho=rho, epochs=1), tmp_path / str(rho) / "run", callbacks=[Watch()])
-    starts = {rho: values[0] for rho, values in seen.items()}
-    assert_same(starts[0.0], starts[0.1])
+        def train_stream(epoch):
+            stream = data.train(epoch)
+            batches[settings] = [np.asarray(part) for batch in stream.take(20) for part in batch]
+            return stream
 
-    for rho in (0.0, 0.1):
-        seen[rho] = []
-        watched(config(rho=rho, label_noise=0.3))
-    assert_same(seen[0.0], seen[0.1])
+        return dataclasses.replace(data, train=train_stream)
+
+    monkeypatch.setattr(training, "load_data", watched)
+    for settings in ((0.0, 1), (0.1, 1), (0.1, 2)):
+        rho, seed = settings
+        run = config(rho=rho, seed=seed, epochs=1, label_noise=0.3)
+        train(run, tmp_path / str(settings), callbacks=[Watch()], runtime=QUIET)
+
+    assert_same(starts[0.0, 1], starts[0.1, 1])
+    assert_same(batches[0.0, 1], batches[0.1, 1])
+    for values in (starts, batches):
+        assert not np.array_equal(values[0.1, 1][0], values[0.1, 2][0])
 
 
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch):
