@@ -25,6 +25,7 @@ VARIANTS = {
     "adaptive, unnormalized": {"adaptive": True, "normalize": False},
     "masked": {"masked": True},
     "splits": {"num_batch_splits": 3, "masked": True},
+    "accumulation": {"accumulation": 2},
     "loss scaling": {"loss_scaling": True},
 }
 WORKER = """
@@ -50,7 +51,7 @@ def network():
     return keras.Model({"image": image, "token": token}, outputs)
 
 
-def train(masked=False, loss_scaling=False, **options):
+def train(masked=False, loss_scaling=False, accumulation=None, **options):
     """What two steps make of all variables, from weights and a batch that NumPy drew."""
     rng = np.random.default_rng(0)
     net = network()
@@ -58,7 +59,13 @@ def train(masked=False, loss_scaling=False, **options):
     sam = SAMModel(net, **{"rho": 0.5, **options})
     if masked:
         sam.masks = [rng.random(v.shape) > 0.4 for v in sam.trainable_variables]
-    optimizer = SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
+    optimizer = SGD(
+        0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=0.01,
+        gradient_accumulation_steps=accumulation,
+    )
     if loss_scaling:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     sam.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
