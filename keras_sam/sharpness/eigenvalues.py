@@ -13,6 +13,10 @@ from keras_sam.sharpness.validation import positive, positive_integer
 ORDERS = {"LA": lambda value: -value, "SA": lambda value: value, "LM": lambda value: -abs(value)}
 
 
+class NotConvergedError(ValueError):
+    """More products are needed, or less accuracy."""
+
+
 def hessian_eigenvalues(
     model: Any,
     data: Any = None,

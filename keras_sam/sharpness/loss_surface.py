@@ -115,6 +115,8 @@ class LossSurface:
             )
         self.weights = self.space.flatten([backend.read(v) for v in trainable])
         self.state = [ops.copy(backend.read(v)) for v in state]
+        # Dropout that draws from a global generator is the same in every pass too.
+        self._call = backend.repeatable(lambda function, *arguments: function(*arguments))
 
     def on(self, examples: Examples) -> "LossSurface":
         """The surface of other examples, at the same weights."""
@@ -129,7 +131,7 @@ class LossSurface:
     def loss_at(self, values: Sequence[Tensor], state: Sequence[Tensor]) -> float:
         """The loss for a list of all weights, pruned ones too, and one of all state variables."""
         losses = (
-            share * float(self._traced.loss(values, state, batch))
+            share * float(self._call(self._traced.loss, values, state, batch))
             for share, batch in self._shares()
         )
         return sum(losses, 0.0)
@@ -139,7 +141,7 @@ class LossSurface:
         values = self._values(weights)
         loss, gradient = 0.0, np.zeros(self.size)
         for share, batch in self._shares():
-            batch_loss, slopes = self._traced.gradient(values, self.state, batch)
+            batch_loss, slopes = self._call(self._traced.gradient, values, self.state, batch)
             loss += share * float(batch_loss)
             gradient += share * self.space.flatten(slopes)
         return loss, gradient
@@ -158,7 +160,7 @@ class LossSurface:
         product = np.zeros(self.size)
         for share, batch in self._shares():
             product += share * self.space.flatten(
-                self._traced.product(values, vectors, self.state, batch)
+                self._call(self._traced.product, values, vectors, self.state, batch)
             )
         return product
 

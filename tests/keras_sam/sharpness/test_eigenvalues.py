@@ -9,6 +9,7 @@ from scipy.sparse.linalg import aslinearoperator
 from keras_sam.sharpness import HessianOperator, hessian_eigenvalues
 from keras_sam.sharpness.eigenvalues import extreme_eigenvalues
 from tests.keras_sam.sharpness import reference
+from tests.keras_sam.sharpness.precision import assert_close
 
 DATA = reference.examples()
 
@@ -34,19 +35,19 @@ def test_of_a_network(dense, k, which):
     values = hessian_eigenvalues(
         reference.perceptron(reference.weights()), DATA, k, which=which, tolerance=1e-8
     )
-    np.testing.assert_allclose(values, wanted(dense, k, which), rtol=1e-6)
+    assert_close(values, wanted(dense, k, which), 1e-6)
 
 
 @pytest.mark.usefixtures("float32")
 def test_default_tolerance_in_float32(dense):
     values = hessian_eigenvalues(reference.perceptron(reference.weights()), DATA, 2)
-    np.testing.assert_allclose(values, wanted(dense, 2, "LA"), rtol=1e-3)
+    assert_close(values, wanted(dense, 2, "LA"), 1e-3)
 
 
 def test_all_of_them(dense):
     model = reference.perceptron(reference.weights())
     values = hessian_eigenvalues(model, DATA, reference.SIZE)
-    np.testing.assert_allclose(values, dense[::-1], atol=1e-8)
+    assert_close(values, dense[::-1], 1e-8)
 
 
 @given(

@@ -8,6 +8,7 @@ from keras import ops
 from keras_sam import SAMModel, perturbation
 from keras_sam.sharpness import LossSurface, average_sharpness, sam_sharpness
 from tests.keras_sam.sharpness import reference
+from tests.keras_sam.sharpness.precision import assert_close
 
 DATA = reference.examples()
 RHO = 0.3
@@ -36,7 +37,7 @@ def test_one_step_is_the_rise_along_sams_perturbation(model, adaptive):
     )
     expected = reference.loss(w + ops.convert_to_numpy(e), *DATA) - reference.loss(w, *DATA)
     value = sam_sharpness(model, DATA, RHO, adaptive=adaptive)
-    assert value == pytest.approx(expected, rel=1e-6)
+    assert_close(value, expected, 1e-6)
 
 
 def test_more_steps_never_lower_it(model):
@@ -50,7 +51,7 @@ def test_many_steps_reach_the_maximum_of_a_quadratic():
     net, data = linear([0.1, 1.0], np.diag([2.0, 1.0]))
     angle = np.linspace(0, 2 * np.pi, 100_001)
     rises = 2 * (0.1 + np.cos(angle)) ** 2 + 0.5 * (1 + np.sin(angle)) ** 2 - 0.52
-    assert sam_sharpness(net, data, 1.0, steps=30) == pytest.approx(rises.max(), rel=1e-6)
+    assert_close(sam_sharpness(net, data, 1.0, steps=30), rises.max(), 1e-6)
     assert sam_sharpness(net, data, 1.0, steps=1) < 0.9 * rises.max()
 
 
@@ -83,13 +84,13 @@ def test_m_sharpness_is_the_mean_over_groups(model):
         e = RHO * g / np.linalg.norm(g)
         rise = reference.loss(w + e, *part) - reference.loss(w, *part)
         expected += len(part[0]) / len(x) * rise
-    assert sam_sharpness(model, DATA, RHO, m=4) == pytest.approx(expected, rel=1e-9)
-    assert sam_sharpness(model, DATA, RHO, m=4, batch_size=3) == pytest.approx(expected, rel=1e-9)
+    assert_close(sam_sharpness(model, DATA, RHO, m=4), expected, 1e-9)
+    assert_close(sam_sharpness(model, DATA, RHO, m=4, batch_size=3), expected, 1e-9)
 
 
 def test_m_of_all_examples_is_the_plain_one(model):
     whole = sam_sharpness(model, DATA, RHO)
-    assert sam_sharpness(model, DATA, RHO, m=reference.EXAMPLES) == pytest.approx(whole, rel=1e-12)
+    assert_close(sam_sharpness(model, DATA, RHO, m=reference.EXAMPLES), whole, 1e-12)
 
 
 def test_at_a_minimum_and_with_no_radius(model):
@@ -112,7 +113,7 @@ def test_pruned_weights_are_not_perturbed(model):
     w = reference.weights() * kept
     g = reference.gradient(w, *DATA) * kept
     expected = reference.loss(w + RHO * g / np.linalg.norm(g), *DATA) - reference.loss(w, *DATA)
-    assert sam_sharpness(sam, DATA, RHO) == pytest.approx(expected, rel=1e-9)
+    assert_close(sam_sharpness(sam, DATA, RHO), expected, 1e-9)
 
 
 @pytest.mark.parametrize("adaptive", [False, True])
