@@ -53,7 +53,8 @@ class SAMModel(SAMTrainer):
             batch, one communication less). No effect without a strategy. Defaults to `False`.
             On JAX, `keras.distribution` makes one program of all devices: there is one gradient,
             and one perturbation, of the global batch whatever this says; num_batch_splits equal to
-            the number of devices gives each device's part of the batch its own.
+            the number of devices gives each device's part of the batch its own. On PyTorch there is
+            one device: DistributedDataParallel would not see the gradients.
         masks: Pruning masks: a dict from `variable.path` to a boolean array of the variable's shape
             (`True` is kept), or a list parallel to `model.trainable_variables` with `None` for a
             weight that is dense. Masked weights are set to zero, and are zero in every pass.
