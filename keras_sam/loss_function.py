@@ -49,7 +49,8 @@ def loss_function(model: keras.Model, training: bool = True) -> LossFunction:
         `batch = (x, y, sample_weight)`. `trainable_values` runs parallel to
         `model.trainable_variables`, `state_values` and `new_state` to `state_variables(model)`;
         `new_state` is `None` where the pass left a variable as it was. The loss is the whole one:
-        regularisation and `add_loss` included.
+        regularisation and `add_loss` included. On torch, a Dropout without a seed draws from
+        PyTorch's own generator, which is no part of the state.
 
     Example:
 

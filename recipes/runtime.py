@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import platform
@@ -126,7 +127,7 @@ class Runtime:
             f"GPU:{index}" for index, _ in enumerate(tf.config.list_logical_devices("GPU"))
         ]
         if len(devices) > 1 or self.devices:
-            return tf.distribute.MirroredStrategy(list(devices))
+            return mirrored(tuple(devices))
         return None
 
     def environment(self, replicas: int) -> dict[str, Any]:
@@ -145,6 +146,18 @@ class Runtime:
             "jit": self.jit,
             "deterministic": self.deterministic,
         }
+
+
+@functools.cache
+def mirrored(devices: tuple[str, ...]) -> Any:
+    """The process's one `MirroredStrategy` over these devices.
+
+    TensorFlow numbers the all-reduces of each strategy from the start, so that those of a second
+    one over the same devices may meet, and fail on, the shapes of the first.
+    """
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def scope(strategy: Any) -> contextlib.AbstractContextManager[Any]:

@@ -17,8 +17,10 @@ if keras.backend.backend() == "tensorflow":
 
 @pytest.fixture(scope="session")
 def strategy():
-    """MirroredStrategy over two replicas on this CPU."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    """MirroredStrategy over two replicas on this CPU, the only one of the process."""
+    from recipes.runtime import mirrored
+
+    return mirrored(("CPU:0", "CPU:1"))
 
 
 @pytest.fixture(autouse=True)
