@@ -86,7 +86,12 @@ def test_recorded_metrics_are_those_of_the_trained_network(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"rho": 0.0}, {"sparsity": 0.8, "pruner": "snip"}, {"optimizer": "adamw"}],
+    [
+        {},
+        {"rho": 0.0},
+        {"sparsity": 0.8, "pruner": "snip"},
+        pytest.param({"optimizer": "adamw"}, marks=pytest.mark.slow),
+    ],
     ids=["sam", "sgd", "sparse", "adamw"],
 )
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, changes):
@@ -273,22 +278,24 @@ def test_replicas_resume_with_their_own_statistics(tmp_path, monkeypatch):
 
     monkeypatch.setattr(training, "build_network", with_batch_norm)
     runtime = Runtime(progress=False, devices=("CPU:0", "CPU:1"))
-    whole = train(config(), tmp_path / "a" / "run", runtime=runtime)
+    settings = config(epochs=2, take=200)
+    whole = train(settings, tmp_path / "a" / "run", runtime=runtime)
     with pytest.raises(KilledError):
-        train(config(), tmp_path / "b" / "run", runtime=runtime, callbacks=[KillAt(2)])
-    resumed = train(config(), tmp_path / "b" / "run", runtime=runtime)
+        train(settings, tmp_path / "b" / "run", runtime=runtime, callbacks=[KillAt(1)])
+    resumed = train(settings, tmp_path / "b" / "run", runtime=runtime)
 
     assert whole.environment["replicas"] == 2
     assert comparable(resumed) == comparable(whole)
 
 
-@pytest.mark.parametrize("steps", [None, 1, 2])
-def test_steps_per_execution_change_nothing(tmp_path, steps):
+def test_steps_per_execution_change_nothing(tmp_path):
     settings = config(take=480, epochs=1)  # 432 examples: 6 steps.
-    runtime = Runtime(progress=False, steps_per_execution=steps)
-    record = train(settings, tmp_path / "run", runtime=runtime)
-    reference = train(settings, tmp_path / "other" / "run", runtime=QUIET)
-    assert comparable(record) == comparable(reference)
+    single, several = (
+        train(settings, tmp_path / str(steps) / "run", runtime=runtime)
+        for steps in (1, 2)
+        for runtime in [Runtime(progress=False, steps_per_execution=steps)]
+    )
+    assert comparable(single) == comparable(several)
 
 
 @pytest.mark.parametrize(

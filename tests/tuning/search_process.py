@@ -1,6 +1,6 @@
 """A process of a search whose trials only sleep and write a line: chief, worker, or all in one.
 
-python -m tests.tuning.search_process FILE SECONDS
+python -m tests.tuning.search_process FILE SECONDS SILENCE
 """
 
 import os
@@ -13,7 +13,7 @@ from tuning.space import Space
 
 
 def main() -> None:
-    file, seconds = sys.argv[1], float(sys.argv[2])
+    file, seconds, silence = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 
     def run(network: str, rho: float, epochs: int | None) -> float:
         worker = os.environ["KERASTUNER_TUNER_ID"]
@@ -23,7 +23,7 @@ def main() -> None:
         return rho
 
     space = Space(rhos=(0.1, 0.2, 0.3))
-    search(("a", "b"), space, run, epochs=1, silence=3.0, chief_timeout=60.0)
+    search(("a", "b"), space, run, epochs=1, silence=silence, chief_timeout=60.0)
     append_line(file, f"bye {os.environ['KERASTUNER_TUNER_ID']} - -")
 
 

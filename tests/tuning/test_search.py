@@ -77,16 +77,11 @@ def start(tmp_path):
     place = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(free_port())}
     started = []
 
-    def start(*names):
+    def start(*names, seconds=0.5, silence=3.0):
+        arguments = [str(tmp_path / "trials"), str(seconds), str(silence)]
         processes = {
             name: subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.tuning.search_process",
-                    str(tmp_path / "trials"),
-                    "1",
-                ],
+                [sys.executable, "-m", "tests.tuning.search_process", *arguments],
                 env={**os.environ, **place, "KERASTUNER_TUNER_ID": name},
             )
             for name in names
@@ -135,6 +130,14 @@ def test_a_chief_that_is_killed_and_started_again(tmp_path, start):
     assert again["chief"].wait(timeout=90) == 0
     ended = [tuple(line[2:]) for line in lines(file) if line[0] == "end"]
     assert sorted(ended[-len(EVERY) :]) == EVERY
+
+
+@pytest.mark.slow
+def test_a_long_trial_is_not_taken_from_a_worker_that_lives(tmp_path, start):
+    processes = start("chief", "one", "two", seconds=4.0, silence=2.0)
+    assert [processes[name].wait(timeout=120) for name in processes] == [0, 0, 0]
+    begun = [tuple(line[2:]) for line in lines(tmp_path / "trials") if line[0] == "begin"]
+    assert sorted(begun) == EVERY
 
 
 @pytest.mark.slow
