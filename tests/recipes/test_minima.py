@@ -1,0 +1,170 @@
+"""The recipe of minima: limits by hand, a real run on digits, table, figure, bad input."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from recipes import minima
+from recipes.minima import Result, Setting
+
+SMALL = [
+    *("--dataset", "digits", "--width", "0.05", "--train-size", "100", "--batch-size", "50"),
+    *("--goal", "0.2", "--rhos", "0", "0.3", "--seeds", "2", "--max-steps", "400"),
+]
+
+
+def result(rho=0.0, seed=0, loss=5e-4, lambda_max=10.0, trace=100.0, s_2=20.0, **setting):
+    return Result(
+        setting=Setting(rho=rho, seed=seed, **setting),
+        environment={},
+        steps=100,
+        loss=loss,
+        test_accuracy=0.9,
+        lambda_max=lambda_max,
+        trace=trace,
+        trace_error=1.0,
+        s_2=s_2,
+        seconds=1.0,
+    )
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.01, 0.1, 1.0])
+def test_limit_separates_stable_from_unstable_steps_on_a_parabola(rho):
+    setting = Setting(rho=rho, learning_rate=0.2)
+    for factor, grows in ((0.99, False), (1.01, True)):
+        curvature = factor * setting.limit
+        w = 1.0
+        for _ in range(2000):
+            e = rho * curvature * w
+            w -= 0.2 * curvature * (w + e)
+            if abs(w) > 10:
+                break
+        assert (abs(w) > 1) == grows
+
+
+def test_limit_by_hand():
+    assert Setting(learning_rate=0.1).limit == 20
+    assert Setting(learning_rate=0.1, rho=0.1).limit == pytest.approx(10)  # .1 * 10 (1 + 1) = 2
+    assert math.isnan(Setting(rho=0.1, normalize=True).limit)
+
+
+def test_digits_from_command_line_to_figure(tmp_path, capsys):
+    minima.main([*SMALL, "--output", str(tmp_path)])
+    folder = tmp_path / "minima"
+    results = [Result.from_json(line) for line in (folder / "results.jsonl").open()]
+    assert [(r.setting.rho, r.setting.seed) for r in results] == [
+        (0, 0),
+        (0.3, 0),
+        (0, 1),
+        (0.3, 1),
+    ]
+    for r in results:
+        assert 0 < r.loss < 0.5
+        assert r.s_2 > 0
+        # Eigenvalues of a Hessian that is nearly positive semi-definite: lambda_max <= trace.
+        assert 0 < r.lambda_max < 1.05 * (r.trace + 3 * r.trace_error)
+        assert r.steps <= 400
+    text = capsys.readouterr().out
+    assert (folder / "minima.md").read_text().strip() in text
+    assert (folder / "minima.png").read_bytes().startswith(b"\x89PNG")
+
+    # What is done is not done again, and gives the same text.
+    lines = (folder / "results.jsonl").read_text()
+    minima.main([*SMALL, "--output", str(tmp_path)])
+    assert (folder / "results.jsonl").read_text() == lines
+    assert capsys.readouterr().out.strip().startswith("| rho")
+
+
+def test_same_setting_same_numbers():
+    setting = Setting(
+        dataset="digits", width=0.05, train_size=100, batch_size=50, max_steps=100, rho=0.1
+    )
+    first, second = (dataclasses.replace(minima.measure(setting), seconds=0.0) for _ in range(2))
+    assert first == second
+
+
+def test_divergence_is_recorded(tmp_path, capsys):
+    arguments = ["--learning-rate", "1e6", "--rhos", "0", "--seeds", "1", "--max-steps", "100"]
+    minima.main([*SMALL, *arguments, "--output", str(tmp_path)])
+    (line,) = (tmp_path / "minima" / "results.jsonl").read_text().splitlines()
+    assert json.loads(line)["lambda_max"] is None
+    assert Result.from_json(line).diverged
+    assert "rho 0: 1 run(s) diverged." in capsys.readouterr().out
+
+
+def test_table_by_hand():
+    results = [
+        result(lambda_max=18.0, trace=300, s_2=40, loss=2e-3),
+        result(seed=1, lambda_max=20.0, trace=500, s_2=44),
+        result(rho=0.1, lambda_max=9.0),
+        result(rho=0.1, seed=1, lambda_max=math.nan, loss=math.nan),
+    ]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in minima.table(results).splitlines()
+        if line.startswith("|")
+    ]
+    named = dict(zip(rows[0], rows[2], strict=True))
+    assert named["rho"] == "SGD"
+    assert named["seeds"] == "2"
+    assert named["lambda_max"] == "19.00 ± 1.00"
+    assert named["limit"] == "20.00"
+    assert named["eta lambda_max"] == "1.90 ± 0.10"
+    assert named["trace"] == "400 ± 100"
+    assert named["s_2"] == "42.0 ± 2.0"
+    sam = dict(zip(rows[0], rows[3], strict=True))
+    assert sam["seeds"] == "1"
+    assert sam["lambda_max"] == "9.00"
+    assert "rho 0.1: 1 run(s) diverged." in minima.table(results)
+    assert "rho 0: 1 run(s) above the goal of 0.001 at the end." in minima.table(results)
+
+
+def test_figure_shows_means_errors_and_the_edge():
+    results = [
+        result(lambda_max=18.0),
+        result(seed=1, lambda_max=20.0),
+        result(rho=0.1, lambda_max=9.0),
+        result(rho=0.1, seed=1, lambda_max=math.nan, loss=math.nan),
+    ]
+    panels = minima.figure(results).axes
+    means = panels[0].containers[0].lines[0]
+    (edge,) = [line for line in panels[0].lines if line.get_label() == "edge of stability"]
+    np.testing.assert_allclose(means.get_ydata(), [19, 9])
+    np.testing.assert_allclose(edge.get_ydata()[[0, -1]], [20, 10])
+    assert [axes.get_ylabel() for axes in panels] == [
+        "largest eigenvalue",
+        "trace",
+        "non-uniformity $s_2$",
+    ]
+
+
+def test_results_survive_the_file():
+    for each in (result(), result(rho=0.1, loss=math.nan)):
+        again = Result.from_json(each.to_json())
+        assert repr(again) == repr(each)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rhos", "-1"], "`rho` must be finite and >= 0. Received: `rho=-1.0`"),
+        (["--train-size", "150"], "`train_size` must be a multiple of `batch_size`, 100"),
+        (["--learning-rate", "nan"], "`learning_rate` must be finite and > 0"),
+        (["--goal", "0"], "`goal` must be finite and > 0. Received: `goal=0.0`"),
+        (["--seeds", "0"], "`seeds` must be >= 1. Received: `seeds=0`"),
+        (["--max-steps", "0"], "`max_steps` must be >= 1"),
+    ],
+)
+def test_bad_flags(arguments, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        minima.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_more_examples_than_there_are(tmp_path):
+    arguments = ["--dataset", "digits", "--train-size", "5000", "--output", str(tmp_path)]
+    with pytest.raises(SystemExit, match=r"`train_size` must be at most what digits has"):
+        minima.main(arguments)
