@@ -178,7 +178,8 @@ def measure(setting: Setting) -> Result:
     from recipes import datasets, networks
 
     def squared_loss(y: Any, z: Any) -> Any:
-        target = ops.one_hot(ops.reshape(y, [-1]), data.classes, dtype=z.dtype)
+        labels = ops.cast(ops.reshape(y, [-1]), "int32")
+        target = ops.one_hot(labels, data.classes, dtype=z.dtype)
         return ops.sum(ops.square(z - target), axis=-1) / 2
 
     def accuracy(y: Any, z: Any) -> Any:
