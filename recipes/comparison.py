@@ -34,8 +34,6 @@ class Outcome:
         score: The validation metric, turned so that higher is better; NaN if the run diverged.
         test: The test metric; NaN if the run diverged.
         train_loss: Training loss of the final weights; NaN if the run diverged.
-        tie_break: Decides between rhos of equal scores, higher is better; the negative validation
-            loss where the score is an accuracy. Defaults to 0.
     """
 
     rho: float
@@ -43,7 +41,6 @@ class Outcome:
     score: float
     test: float
     train_loss: float
-    tie_break: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +55,6 @@ class RhoResult:
             ended.
         train_losses: From seed to training loss, of the runs that did not diverge.
         diverged: Number of runs that diverged.
-        tie_break: Mean of what decides between equal scores.
     """
 
     rho: float
@@ -67,12 +63,6 @@ class RhoResult:
     gains: Mapping[int, float]
     train_losses: Mapping[int, float]
     diverged: int
-    tie_break: float
-
-    @property
-    def merit(self) -> tuple[float, float]:
-        """What rhos are chosen by: the mean score, then the tie-break."""
-        return round(self.score, 12), self.tie_break
 
     @property
     def score(self) -> float:
@@ -128,7 +118,7 @@ class Comparison:
 
     @property
     def best(self) -> RhoResult | None:
-        """SAM at the rho with the best mean validation score; ties go to the tie-break.
+        """SAM at the rho with the best mean validation score; the smaller rho among equals.
 
         A rho at which a run diverged, or with fewer seeds than others, is not chosen. `None` if
         there is none to choose.
@@ -136,7 +126,7 @@ class Comparison:
         candidates = [r for r in self.results if r.rho > 0 and r.scores and not r.diverged]
         seeds = max((len(r.scores) for r in candidates), default=0)
         candidates = [r for r in candidates if len(r.scores) == seeds]
-        return max(candidates, key=lambda r: r.merit, default=None)
+        return max(candidates, key=lambda r: r.score, default=None)
 
     def at(self, rho: float) -> RhoResult | None:
         """The result at a rho, `None` if there is none."""
@@ -190,7 +180,6 @@ def compare(
                 },
                 train_losses={run.seed: run.train_loss for run in ended},
                 diverged=len(runs) - len(ended),
-                tie_break=mean(run.tie_break for run in ended),
             )
         )
     return Comparison(parameters, tuple(results), config, width)
@@ -243,9 +232,9 @@ def fixed_rho(found: Sequence[Comparison]) -> float | None:
         rhos = {r.rho for r in comparison.results if r.rho > 0 and r.scores and not r.diverged}
         shared = rhos if shared is None else shared & rhos
 
-    def overall(rho: float) -> tuple[float, float]:
-        results = [result for c in found if (result := c.at(rho)) is not None]
-        return round(mean(r.score for r in results), 12), mean(r.tie_break for r in results)
+    def overall(rho: float) -> float:
+        results = [comparison.at(rho) for comparison in found]
+        return mean([result.score for result in results if result is not None])
 
     return max(sorted(shared or []), key=overall, default=None)
 
@@ -274,13 +263,11 @@ def _outcome(record: Record, report: str) -> Outcome:
     metrics: Mapping[str, Any] = getattr(record, report)
     if record.status == DIVERGED:
         return Outcome(record.config.rho, record.config.seed, math.nan, math.nan, math.nan)
-    # Rho is chosen on validation, also where the epoch is chosen on the test set.
-    validation = record.selected if report == "best_test" else metrics
     return Outcome(
         rho=record.config.rho,
         seed=record.config.seed,
-        score=validation["val_accuracy"],
+        # The validation that chose the epoch also chooses rho, also where the test set chose it.
+        score=record.selected["val_accuracy"] if report == "best_test" else metrics["val_accuracy"],
         test=metrics["test_accuracy"],
         train_loss=record.train["loss"],
-        tie_break=-validation["val_loss"],
     )

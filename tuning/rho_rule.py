@@ -164,8 +164,6 @@ def _variance_of_choice(comparison: Comparison, rng: np.random.Generator) -> flo
     logs = np.log([result.rho for result in rivals])
     scores = np.array([[result.scores[seed] for seed in seeds] for result in rivals])
     drawn = rng.integers(len(seeds), size=(_RESAMPLES, len(seeds)))
-    # The tie-break as a part too small to outweigh a score.
-    merit = scores + 1e-9 * np.argsort(np.argsort([r.tie_break for r in rivals]))[:, None]
-    choices = logs[merit[:, drawn].mean(axis=2).argmax(axis=0)]
+    choices = logs[scores[:, drawn].mean(axis=2).argmax(axis=0)]
     step = np.diff(logs).mean() if len(logs) > 1 else 0.0
     return float(choices.var() + step**2 / 12)

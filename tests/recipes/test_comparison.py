@@ -14,9 +14,9 @@ from recipes.table import aligned, gain_is_clear, notes, rows, table, to_csv, to
 from tests.recipes.test_records import make_record
 
 
-def record(width=1.0, rho=0.0, seed=0, validation=0.9, test=0.8, loss=0.5, **changes):
+def record(width=1.0, rho=0.0, seed=0, validation=0.9, test=0.8, **changes):
     base = make_record(width=width, rho=rho, seed=seed, **changes)
-    metrics = {"epoch": 1, "val_accuracy": validation, "val_loss": loss, "test_accuracy": test}
+    metrics = {"epoch": 1, "val_accuracy": validation, "test_accuracy": test}
     return dataclasses.replace(
         base, selected=metrics, kept_parameters=round(1000 * width), train={"loss": 0.1}
     )
@@ -78,20 +78,9 @@ def test_a_metric_to_minimise_gains_when_it_falls():
     assert compare(outcomes, 10, higher_is_better=False).best.gain == pytest.approx(0.2)
 
 
-def test_of_equal_scores_the_tie_break_decides_then_the_smaller_rho():
+def test_of_equal_scores_the_smaller_rho_is_best():
     outcomes = [Outcome(rho, 0, 0.9, 0.9, 0.0) for rho in (0.2, 0.1, 0.4)]
     assert compare(outcomes, 10).best.rho == 0.1
-    outcomes.append(Outcome(0.8, 0, 0.9, 0.9, 0.0, tie_break=0.1))
-    assert compare(outcomes, 10).best.rho == 0.8
-    outcomes.append(Outcome(0.9, 0, 0.91, 0.9, 0.0, tie_break=-5.0))
-    assert compare(outcomes, 10).best.rho == 0.9
-
-
-def test_between_equal_accuracies_the_lower_validation_loss_decides():
-    runs = [record(), record(rho=0.1, loss=0.3), record(rho=0.2, loss=0.2)]
-    (comparison,) = comparisons(runs)
-    assert comparison.best.rho == 0.2
-    assert fixed_rho([comparison]) == 0.2
 
 
 def test_a_rho_at_which_a_run_diverged_is_not_chosen_and_is_told():
@@ -132,9 +121,9 @@ def test_reports_differ_in_the_epoch_that_counts():
     runs = [
         dataclasses.replace(
             record(rho=rho),
-            selected={"val_accuracy": 0.9, "val_loss": 0.5, "test_accuracy": 0.5 + rho},
-            last={"val_accuracy": 0.8, "val_loss": 0.5, "test_accuracy": 0.5 + 2 * rho},
-            best_test={"val_accuracy": 0.1, "val_loss": 0.5, "test_accuracy": 0.5 + 3 * rho},
+            selected={"val_accuracy": 0.9, "test_accuracy": 0.5 + rho},
+            last={"val_accuracy": 0.8, "test_accuracy": 0.5 + 2 * rho},
+            best_test={"val_accuracy": 0.1, "test_accuracy": 0.5 + 3 * rho},
         )
         for rho in (0.0, 0.1)
     ]
