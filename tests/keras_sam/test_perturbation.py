@@ -32,7 +32,7 @@ def test_adaptive_by_hand():
 
 
 @pytest.mark.parametrize(("normalize", "adaptive"), VARIANTS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     weights=st.lists(ARRAYS, min_size=1, max_size=3),
     rho=st.floats(0, 4, width=16),

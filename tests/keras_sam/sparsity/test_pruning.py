@@ -30,7 +30,7 @@ def assert_equal(first, second):
         np.testing.assert_array_equal(first[path], second[path])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     units=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     inputs=st.integers(1, 9),

@@ -56,7 +56,7 @@ def test_no_kernels():
 
 
 @pytest.mark.filterwarnings("ignore:sparsity")
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1, 12), st.integers(1, 12), st.data())
 def test_budget_is_met_exactly(first, second, data):
     wide = dense_net(first, second)
