@@ -1,6 +1,7 @@
 """TensorFlow: differentiation."""
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -103,7 +104,10 @@ def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..
 
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """The same function of tensors, `None` and nests of them, traced once for shapes alike."""
-    return tf.function(fn, reduce_retracing=True, autograph=False)  # As Keras traces.
+    # TensorFlow counts retracings by the code of a function, and would warn of many where several
+    # models have one each. A `partial` has no code: each is counted by itself.
+    own = functools.partial(fn)
+    return tf.function(own, reduce_retracing=True, autograph=False)  # As Keras traces.
 
 
 def vectorized_map(fn: Callable[[Any], Any], elements: Any) -> Any:

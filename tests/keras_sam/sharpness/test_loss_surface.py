@@ -1,5 +1,7 @@
 """The loss as a function of one vector: values, gradients, products, and what enters them."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -234,3 +236,15 @@ def test_a_surface_takes_the_place_of_model_and_data_alone(model, data):
         hessian_trace(surface, data)
     with pytest.raises(TypeError, match=r"Received: `data=None`, {'batch_size': 2}"):
         hessian_trace(surface, batch_size=2)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's tracing")
+def test_many_surfaces_in_a_process_bring_no_warnings(model, data, caplog):
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(caplog.handler)
+    try:
+        for _ in range(6):
+            LossSurface(model, data).gradient()
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert not caplog.records
