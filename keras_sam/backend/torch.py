@@ -14,10 +14,17 @@ Tensor = Any
 
 
 class _Context(threading.local):
-    """What the functions below are being called from, each thread by itself."""
+    """What the functions below are being called from, each thread by itself.
 
-    nested = False  # From the function that another derivative is taken of.
-    vectorized = False  # From the function of a `torch.vmap`, which the tape does not work in.
+    Attributes:
+        nested: From the function that another derivative is taken of.
+        vectorized: From the function of a `torch.vmap`, which the tape does not work in.
+    """
+
+    def __init__(self) -> None:
+        # Not as defaults of the class: torch.compile fails where an attribute comes into being.
+        self.nested = False
+        self.vectorized = False
 
 
 _context = _Context()

@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -182,6 +183,21 @@ def test_torch_compile_equals_eager(splits):
         np.testing.assert_allclose(
             ops.convert_to_numpy(a), ops.convert_to_numpy(b), rtol=1e-4, atol=1e-5
         )
+
+
+@pytest.mark.slow
+def test_torch_compile_is_the_first_thing_that_a_thread_does():
+    """Of what we keep for each thread, such a one has nothing yet; like a fresh process."""
+
+    def losses(jit_compile):
+        keras.utils.set_random_seed(1)
+        sam = SAMModel(keras.Sequential([keras.Input((4,)), layers.Dense(3)]))
+        sam.compile("sgd", "mse", jit_compile=jit_compile)
+        return [sam.train_on_batch(X, Y) for _ in range(2)]
+
+    with ThreadPoolExecutor(1) as thread:
+        quick = thread.submit(losses, True).result()
+    assert quick == pytest.approx(losses(False), rel=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
