@@ -195,6 +195,9 @@ class _Compiled:
                 adaptive=config.adaptive,
                 sync_perturbation=config.sync_perturbation,
             )
+            if self.radius is not None:
+                # Part of the model's state, or JAX would compile in the radius of the first run.
+                self.sam.radius = self.radius.variable
             self.sam.compile(
                 build_optimizer(config, steps),
                 build_loss(),
