@@ -136,9 +136,17 @@ def test_rho_zero_equals_plain_keras(strategy):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize(
-    "kwargs", [{}, {"sync_perturbation": True}, {"num_batch_splits": 2}, {"rho": 0.0}]
+    ("replicas", "kwargs"),
+    [
+        (1, {"num_batch_splits": 2}),
+        (2, {"sync_perturbation": True}),
+        pytest.param(1, {}, marks=pytest.mark.slow),
+        pytest.param(1, {"rho": 0.0}, marks=pytest.mark.slow),
+        pytest.param(2, {}, marks=pytest.mark.slow),
+        pytest.param(2, {"num_batch_splits": 2}, marks=pytest.mark.slow),
+        pytest.param(2, {"rho": 0.0}, marks=pytest.mark.slow),
+    ],
 )
 def test_xla_agrees_after_20_steps(strategy, replicas, kwargs):
     x = np.random.default_rng(1).normal(size=(64, 4)).astype("float32")
