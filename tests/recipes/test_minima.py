@@ -6,8 +6,11 @@ import math
 
 import pytest
 
-from recipes import minima
-from recipes.minima import Result, Setting
+from recipes.minima.__main__ import main
+from recipes.minima.measure import measure
+from recipes.minima.report import figure, table
+from recipes.minima.result import Result
+from recipes.minima.setting import Setting
 
 SMALL = [
     *("--dataset", "digits", "--width", "0.05", "--train-size", "100", "--batch-size", "50"),
@@ -51,7 +54,7 @@ def test_limit_by_hand():
 
 
 def test_digits_from_command_line_to_figure(tmp_path, capsys):
-    minima.main([*SMALL, "--output", str(tmp_path)])
+    main([*SMALL, "--output", str(tmp_path)])
     folder = tmp_path / "minima"
     results = [Result.from_json(line) for line in (folder / "results.jsonl").open()]
     assert [(r.setting.rho, r.setting.seed) for r in results] == [
@@ -72,7 +75,7 @@ def test_digits_from_command_line_to_figure(tmp_path, capsys):
 
     # What is done is not done again, and gives the same text.
     lines = (folder / "results.jsonl").read_text()
-    minima.main([*SMALL, "--output", str(tmp_path)])
+    main([*SMALL, "--output", str(tmp_path)])
     assert (folder / "results.jsonl").read_text() == lines
     assert capsys.readouterr().out.strip().startswith("| rho")
 
@@ -81,13 +84,13 @@ def test_same_setting_same_numbers():
     setting = Setting(
         dataset="digits", width=0.05, train_size=100, batch_size=50, max_steps=100, rho=0.1
     )
-    first, second = (dataclasses.replace(minima.measure(setting), seconds=0.0) for _ in range(2))
+    first, second = (dataclasses.replace(measure(setting), seconds=0.0) for _ in range(2))
     assert first == second
 
 
 def test_divergence_is_recorded(tmp_path, capsys):
     arguments = ["--learning-rate", "1e6", "--rhos", "0", "--seeds", "1", "--max-steps", "100"]
-    minima.main([*SMALL, *arguments, "--output", str(tmp_path)])
+    main([*SMALL, *arguments, "--output", str(tmp_path)])
     (line,) = (tmp_path / "minima" / "results.jsonl").read_text().splitlines()
     assert json.loads(line)["lambda_max"] is None
     assert Result.from_json(line).diverged
@@ -103,7 +106,7 @@ def test_table_by_hand():
     ]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in minima.table(results).splitlines()
+        for line in table(results).splitlines()
         if line.startswith("|")
     ]
     named = dict(zip(rows[0], rows[2], strict=True))
@@ -117,8 +120,8 @@ def test_table_by_hand():
     sam = dict(zip(rows[0], rows[3], strict=True))
     assert sam["seeds"] == "1"
     assert sam["lambda_max"] == "9.00"
-    assert "rho 0.1: 1 run(s) diverged." in minima.table(results)
-    assert "rho 0: 1 run(s) above the goal of 0.001 at the end." in minima.table(results)
+    assert "rho 0.1: 1 run(s) diverged." in table(results)
+    assert "rho 0: 1 run(s) above the goal of 0.001 at the end." in table(results)
 
 
 def test_figure_shows_means_errors_and_the_edge():
@@ -128,7 +131,7 @@ def test_figure_shows_means_errors_and_the_edge():
         result(rho=0.1, lambda_max=9.0),
         result(rho=0.1, seed=1, lambda_max=math.nan, loss=math.nan),
     ]
-    panels = minima.figure(results).axes
+    panels = figure(results).axes
     means = panels[0].containers[0].lines[0]
     (edge,) = [line for line in panels[0].lines if line.get_label() == "edge of stability"]
     assert list(means.get_ydata()) == pytest.approx([19, 9])
@@ -159,11 +162,11 @@ def test_results_survive_the_file():
 )
 def test_bad_flags(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        minima.main(arguments)
+        main(arguments)
     assert message in capsys.readouterr().err
 
 
 def test_more_examples_than_there_are(tmp_path):
     arguments = ["--dataset", "digits", "--train-size", "5000", "--output", str(tmp_path)]
     with pytest.raises(SystemExit, match=r"`train_size` must be at most what digits has"):
-        minima.main(arguments)
+        main(arguments)

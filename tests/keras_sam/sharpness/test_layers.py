@@ -35,7 +35,7 @@ def attention(x):
 
 
 def on_and_off(shape, dtype=None):
-    """Biases that keep every second unit of a ReLU off: none so near 0 that a difference sees it."""
+    """Biases that switch every second unit of a ReLU off, and bring none near its kink."""
     return ops.cast(ops.where(ops.arange(shape[0]) % 2 == 0, 4, -4), dtype)
 
 

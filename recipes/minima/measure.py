@@ -1,0 +1,103 @@
+"""One run of `recipes.minima`: training to a minimum, and its Hessian."""
+
+import math
+import time
+from typing import Any
+
+from recipes.minima.result import Result
+from recipes.minima.setting import Setting
+from recipes.runtime import Runtime
+
+# The loss is looked at after so many steps, in one go: fewer returns to Python.
+_STEPS = 100
+# The pipelines cut off a validation set, which nothing here is selected by.
+_UNUSED = 0.1
+
+
+def measure(setting: Setting) -> Result:
+    """Trains a network and measures its minimum.
+
+    Raises:
+        ValueError: If the data are not there, or fewer than `train_size`.
+    """
+    import keras
+    from keras import ops
+
+    from keras_sam import SAMModel
+    from keras_sam.sharpness import (
+        LossSurface,
+        hessian_eigenvalues,
+        hessian_trace,
+        non_uniformity,
+    )
+    from recipes import datasets, networks
+
+    def squared_loss(y: Any, z: Any) -> Any:
+        labels = ops.cast(ops.reshape(y, [-1]), "int32")
+        target = ops.one_hot(labels, data.classes, dtype=z.dtype)
+        return ops.sum(ops.square(z - target), axis=-1) / 2
+
+    def accuracy(y: Any, z: Any) -> Any:
+        return keras.metrics.sparse_categorical_accuracy(y, z)
+
+    class Goal(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            if not setting.goal < logs["loss"] < math.inf:
+                self.model.stop_training = True
+
+    began = time.monotonic()
+    keras.utils.set_random_seed(setting.seed)
+    load = datasets.mnist if setting.dataset == "mnist" else datasets.digits
+    data = load(
+        setting.batch_size,
+        validation_split=_UNUSED,
+        seed=setting.seed,
+        take=round(setting.train_size / (1 - _UNUSED)),
+    )
+    if data.train_examples != setting.train_size:
+        raise ValueError(
+            f"`train_size` must be at most what {setting.dataset} has, {data.train_examples}. "
+            f"Received: `train_size={setting.train_size}`"
+        )
+    network = networks.mlp(
+        setting.width, input_shape=data.input_shape, classes=data.classes, seed=setting.seed
+    )
+    model = SAMModel(network, setting.rho, normalize=setting.normalize)
+    model.compile(
+        keras.optimizers.SGD(setting.learning_rate),
+        squared_loss,
+        metrics=[accuracy],
+        steps_per_execution=Runtime().steps(_STEPS, replicas=1),
+    )
+    history = model.fit(
+        data.train(0),
+        epochs=math.ceil(setting.max_steps / _STEPS),
+        steps_per_epoch=_STEPS,
+        callbacks=[Goal()],
+        shuffle=False,  # The data come in the order that the seed asks for.
+        verbose=0,
+    )
+    steps = _STEPS * len(history.epoch)
+
+    # One epoch of the stream is every training example once.
+    surface = LossSurface(model, data.train(0).take(data.steps_per_epoch), batch_size=500)
+    loss = surface.loss()
+    names = ("lambda_max", "trace", "trace_error", "s_2", "test_accuracy")
+    measured = dict.fromkeys(names, math.nan)
+    if math.isfinite(loss):
+        trace = hessian_trace(surface)
+        measured = {
+            "lambda_max": float(hessian_eigenvalues(surface)[0]),
+            "trace": trace.value,
+            "trace_error": trace.standard_error,
+            "s_2": non_uniformity(surface, k=2, tolerance=1e-2),
+            "test_accuracy": model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"],
+        }
+    return Result(
+        setting=setting,
+        environment=Runtime().environment(replicas=1),
+        steps=steps,
+        loss=loss,
+        seconds=round(time.monotonic() - began, 1),
+        **measured,
+    )
