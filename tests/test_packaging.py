@@ -1,0 +1,36 @@
+"""What is imported is declared: a dependency of a dependency may go away."""
+
+import ast
+import configparser
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGES = ("keras_sam", "recipes", "tuning")
+IMPORTED_AS = {"scikit-learn": "sklearn"}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def test_every_import_is_declared():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    required = f"{setup['options']['install_requires']}{extras['jax']}{extras['torch']}"
+    names = re.findall(r"^[A-Za-z_-]+", required, re.MULTILINE)
+    declared = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
+    modules = {
+        name.split(".")[0]
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        for name in imported(path)
+    }
+    assert "keras_tuner" in modules
+    assert modules - set(sys.stdlib_module_names) - set(PACKAGES) - declared == set()
