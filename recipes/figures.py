@@ -222,6 +222,8 @@ def _rho_ticks(axes: Axes, name: str, found: Sequence[Comparison]) -> None:
     """A logarithmic axis "x" or "y" of rho, with the values that were tried as its ticks."""
     rhos = sorted({result.rho for c in found for result in c.results if result.rho > 0})
     axes.set(**{f"{name}scale": "log"})
+    if rhos:  # All that was tried, also where the best rho is always the same.
+        axes.set(**{f"{name}lim": (rhos[0] / 1.3, rhos[-1] * 1.3)})
     if len(rhos) <= 8:
         axis = {"x": axes.xaxis, "y": axes.yaxis}[name]
         axis.set_ticks(rhos, labels=[f"{rho:g}" for rho in rhos])
