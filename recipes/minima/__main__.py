@@ -41,12 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = folder / "results.jsonl"
     try:
         with locked(folder):
+            done = {result.setting: result for result in read_lines(path, Result.from_json)}
             for number, setting in enumerate(settings, start=1):
-                if _find(path, setting) is None:
-                    result = measure(setting)
+                if setting not in done:
+                    result = done[setting] = measure(setting)
                     append_line(path, result.to_json())
                     print(f"{number}/{len(settings)}  {_line(result)}", flush=True)
-            results = [found for setting in settings if (found := _find(path, setting))]
+            results = [done[setting] for setting in settings]
             text = table(results)
             write_atomically(folder / "minima.md", text.encode() + b"\n")
             figure(results).savefig(folder / "minima.png", dpi=150)
@@ -88,11 +89,6 @@ def _parser() -> argparse.ArgumentParser:
             flag, default=argparse.SUPPRESS, help=f"default: {field.default}", **more
         )
     return parser
-
-
-def _find(path: pathlib.Path, setting: Setting) -> Result | None:
-    results = read_lines(path, Result.from_json)
-    return next((result for result in results if result.setting == setting), None)
 
 
 def _line(result: Result) -> str:
