@@ -142,6 +142,7 @@ def test_rho_zero_equals_plain_keras(strategy):
         (1, {"num_batch_splits": 2}),
         (2, {"sync_perturbation": True}),
         pytest.param(1, {}, marks=pytest.mark.slow),
+        pytest.param(1, {"sync_perturbation": True}, marks=pytest.mark.slow),
         pytest.param(1, {"rho": 0.0}, marks=pytest.mark.slow),
         pytest.param(2, {}, marks=pytest.mark.slow),
         pytest.param(2, {"num_batch_splits": 2}, marks=pytest.mark.slow),

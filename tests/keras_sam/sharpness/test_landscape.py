@@ -48,14 +48,14 @@ def test_line_against_numpy(model):
     d = np.concatenate([a.ravel() for a in arrays])
     assert landscape.axes[0].tolist() == [-0.5, -0.25, 0, 0.25, 0.5]
     expected = [reference.loss(reference.weights() + a * d, *DATA) for a in landscape.axes[0]]
-    assert_close(landscape.loss, expected, 1e-9)
+    assert_close(landscape.loss, expected, 1e-9, each=True)
 
 
 def test_plane_contains_the_line_and_the_model(model):
     line = loss_landscape(model, DATA, points=3, seed=3)
     plane = loss_landscape(model, DATA, points=3, seed=3, dimensions=2)
     assert plane.loss.shape == (3, 3)
-    assert_close(plane.loss[:, 1], line.loss, 1e-9)
+    assert_close(plane.loss[:, 1], line.loss, 1e-9, each=True)
     assert_close(plane.loss[1, 1], reference.loss(reference.weights(), *DATA))
     assert len({round(float(value), 9) for value in plane.loss.ravel()}) == 9
 
@@ -73,14 +73,14 @@ def test_pruned_weights_stay_zero(model):
     d = np.concatenate([a.ravel() for a in filter_normalized(drawn, reference.split(w))])
     landscape = loss_landscape(sam, DATA, points=3)
     expected = [reference.loss(w + a * d, *DATA) for a in (-1, 0, 1)]
-    assert_close(landscape.loss, expected, 1e-9)
+    assert_close(landscape.loss, expected, 1e-9, each=True)
 
 
 def test_between_two_models_against_numpy(model):
     v, w = reference.weights(), reference.weights(seed=1)
     line = loss_between(model, reference.perceptron(w), DATA, positions=[-0.5, 0, 0.25, 1])
     expected = [reference.loss((1 - t) * v + t * w, *DATA) for t in line.axes[0]]
-    assert_close(line.loss, expected, 1e-12)
+    assert_close(line.loss, expected, 1e-12, each=True)
 
 
 def normalized_model(mean):
@@ -111,7 +111,7 @@ def test_between_differently_pruned_models_either_mask_keeps():
     ]
     line = loss_between(*models, DATA, positions=[0, 0.5, 1])
     expected = [reference.loss((1 - t) * vectors[0] + t * vectors[1], *DATA) for t in (0, 0.5, 1)]
-    assert_close(line.loss, expected, 1e-12)
+    assert_close(line.loss, expected, 1e-12, each=True)
     assert_close(line.loss[2], LossSurface(models[1], DATA).loss())
     plain = reference.perceptron(vectors[1])
     assert_close(loss_between(models[0], plain, DATA, positions=[1]).loss, line.loss[2:], 1e-12)

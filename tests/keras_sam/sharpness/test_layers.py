@@ -65,6 +65,7 @@ NETS = {
     "gru": ((4, 3), lambda x: layers.GRU(3)(x)),
     "condition": ((6,), lambda x: Condition()(x)),
 }
+DIFFERENT_IN_TRAINING = ("dropout", "batch_norm", "conv")
 # The kinds of vectorisation: dense, of moments, of sparse gradients, none at all.
 QUICK = ("dense", "layer_norm", "embedding", "condition")
 
@@ -86,7 +87,12 @@ def surface(name, training=False):
     ("name", "training"),
     [
         *((name, False) for name in NETS),
-        *((name, True) for name in ("dropout", "batch_norm", "conv")),
+        *((name, True) for name in DIFFERENT_IN_TRAINING),
+        *(
+            pytest.param(name, True, marks=pytest.mark.slow)
+            for name in NETS
+            if name not in DIFFERENT_IN_TRAINING
+        ),
     ],
 )
 def test_product_is_the_derivative_of_the_gradient(name, training):

@@ -47,7 +47,13 @@ def test_elsewhere_than_at_the_models_weights(model, data):
     assert_close(surface.hessian_product(v, w), reference.hessian(w, *data) @ v, 1e-8)
 
 
-@pytest.mark.parametrize(("power", "batch_size"), [(1, 100), (2, 4), (3, 100)])
+@pytest.mark.parametrize(
+    ("power", "batch_size"),
+    [
+        *((1, 100), (2, 4), (3, 100)),
+        *(pytest.param(*rest, marks=pytest.mark.slow) for rest in ((1, 4), (2, 100), (3, 4))),
+    ],
+)
 def test_powers_of_example_hessians_against_numpy(model, data, power, batch_size):
     v = np.random.default_rng(5).normal(size=reference.SIZE)
     hessians = reference.example_hessians(reference.weights(), *data)
@@ -211,7 +217,7 @@ def test_several_losses_and_dict_inputs():
     matrix = np.array([surface.hessian_product(e) for e in np.eye(2)])
     assert_close(matrix, np.diag([2 * 2.5, 3 * 2.0]), 1e-6)
     v = np.ones(2)
-    assert_close(surface.mean_example_power(v, 2), [(2**2 + 8**2) / 2, 36.0], 1e-6)
+    assert_close(surface.mean_example_power(v, 2), [(2**2 + 8**2) / 2, 36.0], 1e-6, each=True)
 
 
 def test_same_seed_same_numbers(model, data):
