@@ -7,20 +7,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_sam import perturbation
-from keras_sam.backend import keras_internals
-from keras_sam.backend.trainer import SAMTrainer
 from keras_sam.batches import examples_per_batch
-from keras_sam.loss_function import compute_loss
-from keras_sam.masks import Masks, check_masks
+from keras_sam.masked import Masked
 from keras_sam.validation import nonnegative
+from keras_sam.wrapper import Wrapper
 
 
 @keras.saving.register_keras_serializable(package="keras_sam")
-class SAMModel(SAMTrainer):
+class SAMModel(Wrapper, Masked):
     """Trains a Keras model with Sharpness-Aware Minimization (SAM).
 
     Each step takes the gradient not at the weights `w` but at the nearby point where the loss is
@@ -132,15 +129,10 @@ class SAMModel(SAMTrainer):
         self.sync_perturbation = bool(sync_perturbation)
         self.perturbation = perturbation.perturbation(self.normalize, self.adaptive)
         self._rho = rho
-        self._masks: Any = None  # A Masks layer, once there are masks.
         if model is not None and model.built:
             self.built = True
         if masks is not None:
             self.masks = masks
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        # `training` travels to the wrapped model, whose `call` may not take it, by Keras's context.
-        return self.model(inputs)
 
     @property
     def rho(self) -> float | LearningRateSchedule:
@@ -150,7 +142,7 @@ class SAMModel(SAMTrainer):
     @rho.setter
     def rho(self, rho: float | LearningRateSchedule) -> None:
         self._rho = _valid_rho(rho)
-        self._renew_train_function()
+        self.renew_train_function()
 
     def compile(  # type: ignore[override]
         self,
@@ -185,8 +177,6 @@ class SAMModel(SAMTrainer):
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
-        if self._wrapped_overrides("compute_loss"):
-            keras_internals.lend_compiled_loss(self, self.model)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         # As Keras does for models whose `compile` is its own.
@@ -199,102 +189,12 @@ class SAMModel(SAMTrainer):
     ) -> keras.callbacks.History:
         """Trains the model, with the arguments of `keras.Model.fit`."""
         self._check_batch(x, batch_size)
-        history = super().fit(x, y, batch_size, *args, **kwargs)
-        if self._masks is not None:
-            self._masks.apply()  # An optimizer with `use_ema` has just put averages in place.
-        return history
+        return super().fit(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Takes one step, with the arguments of `keras.Model.train_on_batch`."""
         self._check_batch(x, None)
         return super().train_on_batch(x, *args, **kwargs)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """The total loss, by the wrapped model's own `compute_loss` if it overrides Keras's."""
-        if self._wrapped_overrides("compute_loss"):
-            return compute_loss(self.model, x, y, y_pred, sample_weight, training)
-        return super().compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
-        )
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """The logs, those of the wrapped model's own `compute_metrics` included."""
-        logs = super().compute_metrics(x, y, y_pred, sample_weight)
-        if self._wrapped_overrides("compute_metrics"):
-            logs = {**self.model.compute_metrics(x, y, y_pred, sample_weight), **logs}
-        return logs
-
-    @property
-    def metrics(self) -> list[keras.Metric]:
-        """All metrics, those that the wrapped model made itself included."""
-        metrics = super().metrics
-        if self.model is not None:
-            metrics = [*metrics, *keras_internals.own_metrics(self.model)]
-        return metrics
-
-    @property
-    def masks(self) -> dict[str, np.ndarray]:
-        """The pruning masks: from `variable.path` to a boolean array, `True` where kept."""
-        self.sync_variables()
-        return {path: ops.convert_to_numpy(mask) for path, mask in self.mask_variables.items()}
-
-    @masks.setter
-    def masks(self, masks: Mapping[str, Any] | Sequence[Any]) -> None:
-        if not self.built:
-            raise ValueError(
-                "`masks` need a built model, whose weights exist: call it on a batch first. "
-                f"Received: a model that is not built, {self.name!r}"
-            )
-        checked = check_masks(masks, self.trainable_variables, self._own_weights())
-        self.sync_variables()
-        before = self.mask_variables.keys()
-        if self._masks is None:
-            keras_internals.attach(self, "_masks", Masks())
-        with self.creation_scope():
-            self._masks.set(checked, self._own_weights())
-        if self.mask_variables.keys() != before:
-            self._renew_train_function()
-
-    @property
-    def mask_variables(self) -> dict[str, keras.Variable]:
-        """From the path of each masked weight to its boolean mask variable."""
-        return {} if self._masks is None else self._masks.by_path
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        for index, weight in enumerate(self._own_weights()):
-            if weight.path in self.mask_variables:
-                store[f"mask_{index}"] = self.masks[weight.path]
-        for index, seed in enumerate(self._seeds()):
-            store[f"seed_{index}"] = ops.convert_to_numpy(seed)
-
-    def load_own_variables(self, store: Any) -> None:
-        stored = {key: store[key] for key in store.keys()}  # noqa: SIM118 - it is no dict
-        weights = self._own_weights()
-        masks = {
-            weights[index].path: np.asarray(mask) for index, mask in _take(stored, "mask_").items()
-        }
-        seeds = _take(stored, "seed_")
-        super().load_own_variables(stored)
-        if masks or self.mask_variables:
-            self.masks = masks
-        for index, seed in enumerate(self._seeds()):
-            if index in seeds:
-                seed.assign(np.asarray(seeds[index]))
-        if self.compiled and self.optimizer is not None and not self.optimizer.built:
-            # Keras would skip the state of an optimizer that has not taken a step yet, and a
-            # restored run would go on without its momentum.
-            with self.creation_scope():
-                self.optimizer.build(self.trainable_variables)
 
     def get_config(self) -> dict[str, Any]:
         rho = self.rho
@@ -322,31 +222,6 @@ class SAMModel(SAMTrainer):
                 )
         return cls(**config)
 
-    def export(self, filepath: str, *args: Any, **kwargs: Any) -> Any:
-        """Exports the plain net, with the arguments of `keras.Model.export`."""
-        if self.model is None:
-            return super().export(filepath, *args, **kwargs)
-        return self.model.export(filepath, *args, **kwargs)
-
-    def _own_weights(self) -> list[keras.Variable]:
-        masks = {id(mask) for mask in self.mask_variables.values()}
-        return [weight for weight in self.weights if id(weight) not in masks]
-
-    def _seeds(self) -> list[keras.Variable]:
-        """Where the random sequences of dropout and the like have got to. Keras stores none."""
-        others = {id(v) for v in [*self.weights, *self.metrics_variables]}
-        return [v for v in self.non_trainable_variables if id(v) not in others]
-
-    def _renew_train_function(self) -> None:
-        """Traces the training step anew at its next call: something constant in it has changed."""
-        if getattr(self, "train_function", None) is not None:
-            self.make_train_function(force=True)
-
-    def _wrapped_overrides(self, method: str) -> bool:
-        return self.model is not None and (
-            getattr(type(self.model), method) is not getattr(keras.Model, method)
-        )
-
     def _check_batch(self, x: Any, batch_size: int | None) -> None:
         splits = self.num_batch_splits
         if splits is None or splits == 1:
@@ -358,12 +233,6 @@ class SAMModel(SAMTrainer):
                 f"batch, which is {self.examples_to_split(examples)}. "
                 f"Received: `num_batch_splits={splits}`"
             )
-
-
-def _take(stored: dict[str, Any], prefix: str) -> dict[int, Any]:
-    """Removes the entries `prefix0`, `prefix1`, ... and returns them by their number."""
-    keys = [key for key in stored if key.startswith(prefix)]
-    return {int(key.removeprefix(prefix)): stored.pop(key) for key in keys}
 
 
 def _valid_rho(rho: Any) -> float | LearningRateSchedule:

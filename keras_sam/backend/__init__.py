@@ -1,6 +1,7 @@
-"""The only place that names a framework. Which one is used follows from Keras's own backend.
+"""The cellar: derivatives and the like of the framework in use, which follows from Keras's backend.
 
-One module a framework, all with the same names:
+Besides `keras_sam/trainers/` the only place that names a framework. One module a framework, all
+with the same names:
 
     value_and_grad(fn)    fn(values, *args) -> (loss, aux); returns ((loss, aux), gradients)
     hessian_vector_product(fn)    fn as above; returns products(values, vectors, *args)
@@ -9,55 +10,24 @@ One module a framework, all with the same names:
     dense(tensor)         a gradient as an ordinary tensor
     read(variable)        a variable's present value, which a gradient may be taken at
     repeatable(fn)        fn, whose calls all draw the same random numbers
-
-and one trainer a framework: `SAMTrainer`, the part of SAMModel that drives Keras's training step.
 """
+
+import importlib
 
 import keras
 
-if keras.backend.backend() == "tensorflow":
-    from keras_sam.backend.tensorflow import (
-        compiled,
-        dense,
-        hessian_vector_product,
-        read,
-        repeatable,
-        value_and_grad,
-        vectorized_map,
-    )
-elif keras.backend.backend() == "jax":
-    from keras_sam.backend.jax import (
-        compiled,
-        dense,
-        hessian_vector_product,
-        read,
-        repeatable,
-        value_and_grad,
-        vectorized_map,
-    )
-elif keras.backend.backend() == "torch":
-    from keras_sam.backend.torch import (
-        compiled,
-        dense,
-        hessian_vector_product,
-        read,
-        repeatable,
-        value_and_grad,
-        vectorized_map,
-    )
-else:
+if keras.backend.backend() not in ("tensorflow", "jax", "torch"):
     raise ImportError(
         "keras_sam runs on the Keras backends 'tensorflow', 'jax' and 'torch'. Set the environment "
         "variable KERAS_BACKEND before Keras is imported. "
         f"Received: `keras.backend.backend()={keras.backend.backend()!r}`"
     )
+framework = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 
-__all__ = [
-    "compiled",
-    "dense",
-    "hessian_vector_product",
-    "read",
-    "repeatable",
-    "value_and_grad",
-    "vectorized_map",
-]
+value_and_grad = framework.value_and_grad
+hessian_vector_product = framework.hessian_vector_product
+vectorized_map = framework.vectorized_map
+compiled = framework.compiled
+dense = framework.dense
+read = framework.read
+repeatable = framework.repeatable

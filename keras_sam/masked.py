@@ -1,0 +1,100 @@
+"""A model with pruning masks, and what its files hold besides weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_sam.backend import keras_internals
+from keras_sam.masks import Masks, check_masks
+from keras_sam.trainers import SAMTrainer
+
+
+class Masked(SAMTrainer):
+    """Adds `masks` to a trainer, and saves them and the random seeds, which Keras stores not."""
+
+    _masks: Any = None  # A Masks layer, once there are masks.
+
+    @property
+    def masks(self) -> dict[str, np.ndarray]:
+        """The pruning masks: from `variable.path` to a boolean array, `True` where kept."""
+        self.sync_variables()
+        return {path: ops.convert_to_numpy(mask) for path, mask in self.mask_variables.items()}
+
+    @masks.setter
+    def masks(self, masks: Mapping[str, Any] | Sequence[Any]) -> None:
+        if not self.built:
+            raise ValueError(
+                "`masks` need a built model, whose weights exist: call it on a batch first. "
+                f"Received: a model that is not built, {self.name!r}"
+            )
+        checked = check_masks(masks, self.trainable_variables, self._own_weights())
+        self.sync_variables()
+        before = self.mask_variables.keys()
+        if self._masks is None:
+            keras_internals.attach(self, "_masks", Masks())
+        with self.creation_scope():
+            self._masks.set(checked, self._own_weights())
+        if self.mask_variables.keys() != before:
+            self.renew_train_function()
+
+    @property
+    def mask_variables(self) -> dict[str, keras.Variable]:
+        """From the path of each masked weight to its boolean mask variable."""
+        return {} if self._masks is None else self._masks.by_path
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains the model, with the arguments of `keras.Model.fit`."""
+        history = super().fit(*args, **kwargs)
+        if self._masks is not None:
+            self._masks.apply()  # An optimizer with `use_ema` has just put averages in place.
+        return history
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for index, weight in enumerate(self._own_weights()):
+            if weight.path in self.mask_variables:
+                store[f"mask_{index}"] = self.masks[weight.path]
+        for index, seed in enumerate(self._seeds()):
+            store[f"seed_{index}"] = ops.convert_to_numpy(seed)
+
+    def load_own_variables(self, store: Any) -> None:
+        stored = {key: store[key] for key in store.keys()}  # noqa: SIM118 - it is no dict
+        weights = self._own_weights()
+        masks = {
+            weights[index].path: np.asarray(mask) for index, mask in _take(stored, "mask_").items()
+        }
+        seeds = _take(stored, "seed_")
+        super().load_own_variables(stored)
+        if masks or self.mask_variables:
+            self.masks = masks
+        for index, seed in enumerate(self._seeds()):
+            if index in seeds:
+                seed.assign(np.asarray(seeds[index]))
+        if self.compiled and self.optimizer is not None and not self.optimizer.built:
+            # Keras would skip the state of an optimizer that has not taken a step yet, and a
+            # restored run would go on without its momentum.
+            with self.creation_scope():
+                self.optimizer.build(self.trainable_variables)
+
+    def renew_train_function(self) -> None:
+        """Traces the training step anew at its next call: something constant in it has changed."""
+        if getattr(self, "train_function", None) is not None:
+            self.make_train_function(force=True)
+
+    def _own_weights(self) -> list[keras.Variable]:
+        masks = {id(mask) for mask in self.mask_variables.values()}
+        return [weight for weight in self.weights if id(weight) not in masks]
+
+    def _seeds(self) -> list[keras.Variable]:
+        """Where the random sequences of dropout and the like have got to. Keras stores none."""
+        others = {id(v) for v in [*self.weights, *self.metrics_variables]}
+        return [v for v in self.non_trainable_variables if id(v) not in others]
+
+
+def _take(stored: dict[str, Any], prefix: str) -> dict[int, Any]:
+    """Removes the entries `prefix0`, `prefix1`, ... and returns them by their number."""
+    keys = [key for key in stored if key.startswith(prefix)]
+    return {int(key.removeprefix(prefix)): stored.pop(key) for key in keys}
