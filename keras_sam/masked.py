@@ -15,7 +15,9 @@ from keras_sam.trainers import SAMTrainer
 class Masked(SAMTrainer):
     """Adds `masks` to a trainer, and saves them and the random seeds, which Keras stores not."""
 
-    _masks: Any = None  # A Masks layer, once there are masks.
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._masks: Any = None  # A Masks layer, once there are masks.
 
     @property
     def masks(self) -> dict[str, np.ndarray]:
