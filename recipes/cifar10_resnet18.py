@@ -7,25 +7,48 @@ Cost:    CIFAR-10 through tensorflow-datasets; 200 epochs are for a GPU. With --
 Command: python -m recipes.cifar10_resnet18 --width 64 --rho 0.1 --seed 0
 """
 
-from recipes import command_line
-from recipes.config import RunConfig
-from recipes.recipe import Recipe
+from typing import Any
+
+from recipes.running import command_line
+from recipes.running.config import RunConfig
+from recipes.running.recipe import Paper, Recipe
+
+
+def data(config: RunConfig) -> Any:
+    from recipes.datasets.cifar10 import cifar10
+
+    return cifar10(config.split)
+
+
+def network(config: RunConfig, data: Any) -> Any:
+    from recipes.networks import resnet18
+    from recipes.networks.width import whole
+
+    return resnet18(whole(config.width), data.input_shape, data.classes, config.seed)
+
 
 RECIPE = Recipe(
     name="cifar10_resnet18",
-    default=RunConfig(
-        dataset="cifar10",
-        network="resnet18",
-        width=64,
-        epochs=200,
-        batch_size=128,
-        learning_rate=0.1,
-        weight_decay=5e-4,
-        schedule="step",
-        milestones=(0.5, 0.75),
-    ),
+    title="CIFAR-10, ResNet-18",
+    data=data,
+    network=network,
+    defaults={
+        "width": 64,
+        "epochs": 200,
+        "batch_size": 128,
+        "learning_rate": 0.1,
+        "weight_decay": 5e-4,
+        "schedule": "step",
+        "milestones": (0.5, 0.75),
+    },
     quick={"width": 4, "epochs": 10, "take": 15_000},
     widths=(4, 8, 16, 32, 64, 128, 256),
+    paper=Paper(
+        widths=(4, 8, 16, 32, 64, 128, 256),
+        parameters=(45e3, 176e3, 701e3, 2.8e6, 11.2e6, 44.7e6, 179e6),
+        gains=(0.36, 0.66, 0.44, 0.85, 0.96, 1.23, 1.01),
+    ),
+    labels=("cifar10", "resnet18"),
 )
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ if keras.backend.backend() == "tensorflow":
 @pytest.fixture(scope="session")
 def strategy():
     """MirroredStrategy over two replicas on this CPU, the only one of the process."""
-    from recipes.runtime import mirrored
+    from recipes.running.runtime import mirrored
 
     return mirrored(("CPU:0", "CPU:1"))
 

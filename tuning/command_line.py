@@ -7,15 +7,15 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from recipes import recipe as recipes
-from recipes.command_line import (
+from recipes.reporting.comparison import REPORTS
+from recipes.running.command_line import (
     OUTPUT,
     add_config_flags,
     add_runtime_flags,
     parsed_config,
     parsed_runtime,
 )
-from recipes.comparison import REPORTS
+from recipes.running.recipe import Recipe, find, names
 from tuning.space import STRATEGIES, Space
 from tuning.study import Study
 
@@ -28,11 +28,11 @@ _LOCAL_CHIEF_TIMEOUT = 30.0
 def main(description: str | None, arguments: Sequence[str] | None = None) -> None:
     """Runs the study that the command line asks for, and prints its report."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    name = next((argument for argument in arguments if argument in recipes.NAMES), None)
-    parser = _parser(description, name)
+    recipe = _recipe(arguments)
+    parser = _parser(description, recipe)
     parsed = parser.parse_args(arguments)
-    recipe = recipes.find(parsed.recipe)
     try:
+        recipe = find(parsed.recipe)
         base = parsed_config(parsed, recipe)
         space = Space(parsed.strategy, tuple(parsed.rhos or recipe.rhos), parsed.trials)
         widths = tuple(parsed.widths or recipe.widths)
@@ -65,14 +65,28 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> Non
         print(text)
 
 
-def _parser(description: str | None, name: str | None) -> argparse.ArgumentParser:
+def _recipe(arguments: Sequence[str]) -> Recipe | None:
+    """The recipe whose flags the command line has: one of ours, or the first argument."""
+    named = [argument for argument in arguments if argument in names()]
+    named += [argument for argument in arguments[:1] if not argument.startswith("-")]
+    try:
+        return find(named[0]) if named else None
+    except ValueError:
+        return None
+
+
+def _parser(description: str | None, recipe: Recipe | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tuning.rho_search",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="The settings of a run are those of the recipe: name it before --help to see them.",
     )
-    parser.add_argument("recipe", choices=recipes.NAMES, help="the workload")
+    parser.add_argument(
+        "recipe",
+        help=f"the workload: {', '.join(names())}; or, as the first argument, the dotted name of a "
+        "module that has a RECIPE",
+    )
     parser.add_argument("--widths", type=float, nargs="+", help="default: those of the recipe")
     parser.add_argument("--rhos", type=float, nargs="+", help="default: those of the recipe")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
@@ -105,8 +119,8 @@ def _parser(description: str | None, name: str | None) -> argparse.ArgumentParse
         default=300.0,
         help="seconds after which a worker gives up on its chief (default: 300)",
     )
-    if name is not None:
-        add_config_flags(parser, recipes.find(name), leave_out=("width", "rho", "seed"))
+    if recipe is not None:
+        add_config_flags(parser, recipe, leave_out=("width", "rho", "seed"))
         add_runtime_flags(parser, leave_out=("save_model",))
         parser.set_defaults(checkpoint_seconds=_CHECKPOINT_SECONDS)
     return parser

@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from recipes.records import DIVERGED, Record
+from recipes.running.records import DIVERGED, Record
 
 
 def write_hparams(records: Iterable[Record], folder: str | os.PathLike[str]) -> None:
@@ -33,6 +33,6 @@ def write_hparams(records: Iterable[Record], folder: str | os.PathLike[str]) -> 
         with tf.summary.create_file_writer(str(path)).as_default():
             api.hparams({**settings, "parameters": record.kept_parameters}, trial_id=name)
             if record.status != DIVERGED:
-                tf.summary.scalar("val_accuracy", record.selected["val_accuracy"], epochs)
-                tf.summary.scalar("test_accuracy", record.selected["test_accuracy"], epochs)
+                for name in (f"val_{record.metric.name}", f"test_{record.metric.name}"):
+                    tf.summary.scalar(name, record.selected[name], epochs)
                 tf.summary.scalar("train_loss", record.train["loss"], epochs)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recipes.comparison import Comparison
-from recipes.figures import draw, size_figure
-from recipes.table import table, to_csv, to_json
+from recipes.reporting.comparison import Comparison
+from recipes.reporting.figures import draw, size_figure
+from recipes.reporting.table import table, to_csv, to_json
 from tuning.hparams import write_hparams
 from tuning.rho_rule import RhoRule, fit_rho_rule
 from tuning.study import Study

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from recipes.comparison import Comparison
+from recipes.reporting.comparison import Comparison
 
 _RESAMPLES = 1000
 

@@ -19,21 +19,20 @@ For a network and data of your own: the class `RhoSearch`.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import json
 import math
 import os
 import pathlib
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recipes.comparison import Comparison, Outcome, compare
-from recipes.files import append_line, read_lines
-from recipes.lock import locked
-from recipes.table import aligned
+from recipes.reporting.comparison import Comparison, Outcome, compare
+from recipes.reporting.markdown import aligned
+from recipes.running.files import append_line, read_lines
+from recipes.running.lock import locked
+from recipes.running.metric import Metric
 from tuning.folder import claim
 from tuning.space import Space
 
@@ -166,7 +165,7 @@ class RhoSearch:
                 for run in runs
             ],
             runs[0]["parameters"],
-            higher_is_better=self.objective.direction == "max",
+            metric=Metric(self.objective.name, self.objective.direction == "max", percent=False),
         )
 
     @property
@@ -242,49 +241,10 @@ class RhoSearch:
 
     def _train(self, rho: float, seed: int, epochs: int) -> tuple[SAMModel, dict[str, Any]]:
         """One run: the model with the weights of its best epoch, and what is recorded of it."""
-        import keras
-
-        from keras_sam import SAMModel
+        from tuning.own_run import own_run
 
         args, kwargs, test_data = self._fit_arguments
-        name, direction = self.objective.name, self.objective.direction
-        began = time.monotonic()
-        keras.utils.set_random_seed(seed)
-        model = self.build_model(rho)
-        if not isinstance(model, SAMModel) or model.rho != rho:
-            raise ValueError(
-                "`build_model` must return a compiled keras_sam.SAMModel with the rho that it is "
-                f"called with, {rho}. Received: {model!r} with rho {getattr(model, 'rho', None)}"
-            )
-        keras.utils.set_random_seed(seed)
-        best_epoch = keras.callbacks.EarlyStopping(
-            name, mode=direction, patience=epochs, restore_best_weights=True
-        )
-        callbacks = [*copy.deepcopy(kwargs.get("callbacks") or []), best_epoch]
-        history = model.fit(*args, **{**kwargs, "epochs": epochs, "callbacks": callbacks}).history
-        if name not in history:
-            raise ValueError(
-                f"`objective` must be a metric of a run: {', '.join(history)}. "
-                f"Received: `objective={name!r}`"
-            )
-        values = [value if direction == "max" else -value for value in history[name]]
-        diverged = not all(map(math.isfinite, [*values, *history["loss"]]))
-        score = max(values)
-        test = score if direction == "max" else -score
-        if test_data is not None and not diverged:
-            inputs = test_data if isinstance(test_data, tuple) else (test_data,)
-            metrics = model.evaluate(*inputs, verbose=0, return_dict=True)
-            test = metrics[name.removeprefix("val_")]
-        return model, {
-            "rho": rho,
-            "seed": seed,
-            "epochs": epochs,
-            "score": None if diverged else score,
-            "test": None if diverged else test,
-            "train_loss": None if diverged else history["loss"][-1],
-            "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
-            "seconds": round(time.monotonic() - began, 3),
-        }
+        return own_run(self.build_model, rho, seed, epochs, self.objective, test_data, args, kwargs)
 
     def _runs(self) -> list[dict[str, Any]]:
         runs: dict[tuple[float, int, int], dict[str, Any]] = {}

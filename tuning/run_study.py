@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from recipes.config import RunConfig
-from recipes.lock import locked
-from recipes.records import Record
-from recipes.runtime import Runtime
+from recipes.running.config import RunConfig
+from recipes.running.lock import locked
+from recipes.running.records import Record
+from recipes.running.runtime import Runtime
 from tuning.report import write_report
 from tuning.search import search
 from tuning.study import Study
@@ -21,7 +21,7 @@ from tuning.trial_runner import is_worker
 from tuning.workers import Workers, end_with_parent
 
 if TYPE_CHECKING:
-    from recipes.training import Trainer
+    from recipes.running.trainer import Trainer
 
 
 def run_study(
@@ -72,7 +72,7 @@ def run_study(
             study.space,
             study.trial(_trainer(study, runtime or Runtime(), progress)),
             epochs=study.base.epochs,
-            objective="val_accuracy",
+            objective=f"val_{study.metric.name}",
             silence=silence,
             chief_timeout=chief_timeout,
             watch=_watcher(study, progress, workers_here),
@@ -93,7 +93,7 @@ def _trainer(
         nonlocal checked, trainer
         if trainer is None:
             # Only now: a chief has no use for a device.
-            from recipes.training import Trainer
+            from recipes.running.trainer import Trainer
 
             trainer = Trainer(dataclasses.replace(runtime, progress=False))
         if not checked:

@@ -9,9 +9,11 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from recipes.comparison import Comparison, comparisons, mean
-from recipes.config import RunConfig
-from recipes.records import DIVERGED, Record, read_records
+from recipes.reporting.comparison import Comparison, comparisons, mean
+from recipes.running.config import RunConfig
+from recipes.running.metric import Metric
+from recipes.running.recipe import find, read_config
+from recipes.running.records import DIVERGED, Record, read_records
 from tuning.folder import claim
 from tuning.space import Space
 
@@ -51,6 +53,11 @@ class Study:
         # One form for equal studies; and a width out of range is told here.
         configs = [self.base.replace(width=w, rho=0.0, seed=self.seeds[0]) for w in self.widths]
         object.__setattr__(self, "base", configs[0])
+
+    @property
+    def metric(self) -> Metric:
+        """What chooses rho, and is reported."""
+        return find(self.base.recipe).metric
 
     @property
     def networks(self) -> dict[str, float]:
@@ -115,7 +122,7 @@ class Study:
         settings = json.loads((folder / "study.json").read_text())
         return cls(
             folder=folder,
-            base=RunConfig.from_dict(settings["base"]),
+            base=read_config(settings["base"]),
             widths=tuple(settings["widths"]),
             space=Space(**settings["space"]),
             seeds=tuple(settings["seeds"]),
@@ -130,14 +137,16 @@ class Study:
             train: From the settings of a run to its record, which may exist already.
 
         Returns:
-            `(network, rho, epochs)` -> mean best validation accuracy; `None` if a run diverged.
+            `(network, rho, epochs)` -> mean best validation metric, turned so that higher is
+            better; `None` if a run diverged.
         """
+        metric = self.metric
 
         def run(network: str, rho: float, epochs: int | None) -> float | None:
             width = self.networks[network]
             records = [train(self.config(width, rho, seed, epochs)) for seed in self.seeds]
             if any(record.status == DIVERGED for record in records):
                 return None
-            return mean(record.selected["val_accuracy"] for record in records)
+            return metric.sign * mean(record.selected[f"val_{metric.name}"] for record in records)
 
         return run

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from recipes.comparison import mean, standard_error
-from recipes.config import RunConfig
-from recipes.records import DIVERGED, Record
+from recipes.reporting.comparison import mean, standard_error
+from recipes.reporting.titles import optimizer
+from recipes.running.config import RunConfig
+from recipes.running.records import DIVERGED, Record
 from tuning.study import Study
 
 
@@ -120,13 +121,16 @@ class StudyProgress:
         config = runs[0].config
         total = "?" if self.study.runs is None else self.study.runs
         ended = [r for r in runs if r.status != DIVERGED]
-        validation = 100 * mean(r.selected["val_accuracy"] for r in ended)
-        test = [100 * r.selected["test_accuracy"] for r in ended]
-        method = "SGD      " if config.rho == 0 else f"rho {config.rho:<5g}"
+        metric = self.study.metric
+        validation = mean(r.selected[f"val_{metric.name}"] for r in ended)
+        test = [r.selected[f"test_{metric.name}"] for r in ended]
+        unit = " %" if metric.percent else ""
+        method = f"{optimizer(config):<9}" if config.rho == 0 else f"rho {config.rho:<5g}"
         left = self.seconds_left()
         self._console.print(
             f"width {config.width:<5g} {method} "
-            f"validation {validation:6.2f} %  test {mean(test):6.2f} ± {standard_error(test):.2f} %"
+            f"validation {metric.shown(validation):>6}{unit}  "
+            f"test {metric.shown(mean(test), standard_error(test)):>6}{unit}"
             + (f"  {len(runs) - len(ended)} diverged" if len(ended) < len(runs) else "")
             + f"   run {len(self.records)} of {total}"
             + ("" if left is None else f", {_duration(left)} left")

@@ -24,22 +24,23 @@ class Data:
     Attributes:
         name: the dataset's name.
         train: from the first epoch (0-based) to an endless `tf.data.Dataset` of (inputs, labels):
-            float32 (batch_size, *input_shape) and int64 (batch_size,).
+            float32 (batch_size, *input_shape), and int64 (batch_size,) for classes.
         validation: one pass over the validation examples in fixed order, the last batch smaller;
             cut from the training set, clean labels: the split to select by.
         test: one pass over the test examples, likewise: the split to report.
         steps_per_epoch: batches in an epoch of `train`.
         batch_size: examples in a batch, over all replicas together.
         input_shape: shape of one example.
-        classes: number of classes.
+        classes: number of classes; `None` where the labels are no classes.
         train_examples: size of the training split.
         validation_examples: size of the validation split.
         test_examples: size of the test split.
+        in_memory: whether the examples are arrays in memory.
 
     Example:
 
     ```python
-    data = datasets.digits(batch_size=64, seed=0)
+    data = digits(Split(batch_size=64, seed=0))
     model.fit(
         data.train(initial_epoch),
         initial_epoch=initial_epoch,
@@ -57,7 +58,8 @@ class Data:
     steps_per_epoch: int
     batch_size: int
     input_shape: tuple[int, ...]
-    classes: int
+    classes: int | None
     train_examples: int
     validation_examples: int
     test_examples: int
+    in_memory: bool = False

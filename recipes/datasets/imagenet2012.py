@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.datasets.data import SHARD_BY_BATCH, Data
+from recipes.datasets.label_noise import label_shifts
 from recipes.datasets.prepared import prepared_builder
-from recipes.datasets.split import check_integer, split_sizes
-from recipes.label_noise import label_shifts
+from recipes.datasets.split import Split, check_integer
 
 CLASSES = 1000
 MEAN = (0.485, 0.456, 0.406)
@@ -24,18 +24,7 @@ HINT = (
 )
 
 
-def imagenet2012(
-    batch_size: int = 512,
-    *,
-    image_size: int = 224,
-    validation_split: float = 0.01,
-    seed: int = 0,
-    data_seed: int = 0,
-    label_noise: float = 0.0,
-    noise_kind: str = "symmetric",
-    take: int | None = None,
-    shuffle_buffer: int = 8192,
-) -> Data:
+def imagenet2012(split: Split, image_size: int = 224, shuffle_buffer: int = 8192) -> Data:
     """Reads ImageNet, shape (image_size, image_size, 3).
 
     Training: a random window of 8 % to 100 % of the image's area and aspect 3/4 to 4/3, resized and
@@ -48,14 +37,8 @@ def imagenet2012(
     order, so whole files (and a part of one) serve as the validation split.
 
     Args:
-        batch_size: examples in a batch, default 512 as in the paper.
+        split: how to split and batch the 1,281,167 training examples; the paper's batch is 512.
         image_size: height and width of the network's input in pixels, default 224.
-        validation_split: share of the training examples to validate on, default 0.01 (12,812).
-        seed: fixes order and augmentation of the training examples.
-        data_seed: fixes the validation split and the label noise.
-        label_noise: share of wrong training labels, in [0, 1].
-        noise_kind: "symmetric" or "pair_flip".
-        take: at most so many examples to train and validate on together; None = all.
         shuffle_buffer: undecoded examples (about 110 kB each) to shuffle, default 8192.
 
     Returns:
@@ -67,34 +50,33 @@ def imagenet2012(
     Example:
 
     ```python
-    data = imagenet2012(batch_size=512, seed=0)
+    data = imagenet2012(Split(batch_size=512, validation_split=0.01, seed=0))
     ```
 
     References: Russakovsky et al., IJCV 2015; Szegedy et al., "Going Deeper with Convolutions",
     CVPR 2015, section 6 (the random window); TFDS `imagenet2012`.
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("data_seed", data_seed, minimum=0)
     check_integer("image_size", image_size, minimum=1)
     check_integer("shuffle_buffer", shuffle_buffer, minimum=1)
     builder = prepared_builder("imagenet2012", download=False, hint=HINT)
-    for split in ("train", "validation"):
-        if split not in builder.info.splits:
+    for part in ("train", "validation"):
+        if part not in builder.info.splits:
             raise ValueError(
                 f"The dataset imagenet2012 in {builder.data_dir} was prepared without its split "
-                f"`{split}`. Delete that folder and prepare it from both archives, "
+                f"`{part}`. Delete that folder and prepare it from both archives, "
                 "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar. "
                 f"Received: splits {sorted(builder.info.splits)}"
             )
     files = _files(builder, "train")
     examples = sum(file.count for file in files)
-    count, held_out = split_sizes(examples, validation_split, take, batch_size)
-    order = np.random.default_rng([data_seed, examples]).permutation(len(files))
+    seed, batch_size = split.seed, split.batch_size
+    count, held_out = split.sizes(examples)
+    order = np.random.default_rng([split.fixed_by, examples]).permutation(len(files))
     files = [files[index] for index in order]
     train_files = _cut(files, held_out, held_out + count)
     test_files = _files(builder, "validation")
     steps = count // batch_size
-    shifts = label_shifts(count, CLASSES, label_noise, noise_kind, seed=data_seed)
+    shifts = label_shifts(count, CLASSES, split.label_noise, split.noise_kind, seed=split.fixed_by)
     with tf.device("CPU:0"):
         shifts = tf.constant(shifts)
 

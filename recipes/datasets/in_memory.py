@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.datasets.data import SHARD_BY_BATCH, Data
-from recipes.datasets.split import check_integer, split_sizes
-from recipes.label_noise import noisy_labels
+from recipes.datasets.label_noise import noisy_labels
+from recipes.datasets.split import Split, check_integer
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -20,17 +20,11 @@ def in_memory(
     name: str,
     train: Arrays,
     test: Arrays,
+    split: Split,
     *,
-    classes: int,
+    classes: int | None,
     normalize: Callable[[tf.Tensor], tf.Tensor],
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
-    batch_size: int,
-    validation_split: float,
-    seed: int,
-    data_seed: int,
-    label_noise: float,
-    noise_kind: str,
-    take: int | None,
 ) -> Data:
     """Builds the pipelines of a dataset from its arrays.
 
@@ -40,49 +34,43 @@ def in_memory(
 
     Args:
         name: the dataset's name.
-        train: images (examples, *input_shape) and integer labels (examples,).
+        train: images (examples, *input_shape) and labels (examples, ...): integers of classes, or
+            what else is learned.
         test: likewise.
-        classes: number of classes.
+        split: how to split and batch them.
+        classes: number of classes; `None` where the labels are no classes.
         normalize: from a batch of images to float32 inputs.
         augment: from a batch of training images and a seed of shape (2,) to augmented images.
-        batch_size: examples in a batch.
-        validation_split: share of the training examples that is cut off for validation.
-        seed: fixes order and augmentation of the training examples.
-        data_seed: fixes which examples are validation examples, and which labels are wrong.
-        label_noise: share of wrong training labels; validation and test labels stay clean.
-        noise_kind: "symmetric" or "pair_flip".
-        take: at most so many examples to train and validate on together; None = all.
 
     Returns:
         The `Data`.
 
     Raises:
-        ValueError: an argument is outside of its range.
+        ValueError: the split is not possible, or asks for label noise where there are no classes.
 
     Example:
 
     ```python
     data = in_memory(
-        "noise", (x, y), (x_test, y_test), classes=10, normalize=lambda x: tf.cast(x, tf.float32),
-        batch_size=32, validation_split=0.1, seed=0, data_seed=0, label_noise=0.0,
-        noise_kind="symmetric", take=None,
+        "noise", (x, y), (x_test, y_test), Split(batch_size=32, seed=1),
+        classes=10, normalize=lambda x: tf.cast(x, tf.float32),
     )
     ```
     """
-    check_integer("seed", seed, minimum=0)
-    check_integer("data_seed", data_seed, minimum=0)
     images, labels = train
-    count, held_out = split_sizes(len(labels), validation_split, take, batch_size)
-    order = np.random.default_rng([data_seed, len(labels)]).permutation(len(labels))
+    seed, batch_size = split.seed, split.batch_size
+    count, held_out = split.sizes(len(labels))
+    order = np.random.default_rng([split.fixed_by, len(labels)]).permutation(len(labels))
     validation = order[:held_out]
     training = order[held_out : held_out + count]
-    noisy = noisy_labels(labels[training], classes, label_noise, noise_kind, seed=data_seed)
+    noisy = _noisy(labels[training], classes, split)
+    label_type = noisy.dtype if classes is None else tf.int64
     steps = count // batch_size
 
     # On a GPU machine these tensors would otherwise go to the GPU, away from tf.data's operations.
     with tf.device("CPU:0"):
         train_images = tf.constant(images[training])
-        train_labels = tf.constant(noisy, tf.int64)
+        train_labels = tf.constant(noisy, label_type)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
@@ -104,7 +92,7 @@ def in_memory(
 
     def one_pass(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
         with tf.device("CPU:0"):
-            images, labels = tf.constant(images), tf.constant(labels, tf.int64)
+            images, labels = tf.constant(images), tf.constant(labels, label_type)
 
         def batch_from(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return normalize(images[start : start + batch_size]), labels[start : start + batch_size]
@@ -123,7 +111,19 @@ def in_memory(
         train_examples=count,
         validation_examples=held_out,
         test_examples=len(test[1]),
+        in_memory=True,
     )
+
+
+def _noisy(labels: np.ndarray, classes: int | None, split: Split) -> np.ndarray:
+    if classes is not None:
+        return noisy_labels(labels, classes, split.label_noise, split.noise_kind, split.fixed_by)
+    if split.label_noise:
+        raise ValueError(
+            "`label_noise` must be 0 where labels are no classes. "
+            f"Received: `label_noise={split.label_noise}`"
+        )
+    return labels
 
 
 def _finish(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:

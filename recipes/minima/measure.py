@@ -1,12 +1,12 @@
 """One run of `recipes.minima`: training to a minimum, and its Hessian."""
 
 import math
-import time
+from collections.abc import Mapping
 from typing import Any
 
-from recipes.minima.result import Result
+from recipes.datasets.split import Split
 from recipes.minima.setting import Setting
-from recipes.runtime import Runtime
+from recipes.running.runtime import Runtime
 
 # The loss is looked at after so many steps, in one go: fewer returns to Python.
 _STEPS = 100
@@ -14,8 +14,24 @@ _STEPS = 100
 _UNUSED = 0.1
 
 
-def measure(setting: Setting) -> Result:
+def place() -> Mapping[str, Any]:
+    """Versions, backend and device."""
+    return Runtime().environment(replicas=1)
+
+
+def measure(setting: Setting) -> dict[str, float]:
     """Trains a network and measures its minimum.
+
+    Returns:
+        All measured on the training examples but `test_accuracy`; NaN if the weights diverged:
+
+        - `steps`: how many were taken.
+        - `loss`: of the final weights, the mean of 1/2 ||f(x) - onehot(y)||^2.
+        - `test_accuracy`: a fraction.
+        - `lambda_max`: the largest eigenvalue of the Hessian.
+        - `trace`, `trace_error`: of the Hessian, by Hutchinson's estimator, with its standard error
+          within the run.
+        - `s_2`: the non-uniformity of the examples' Hessians.
 
     Raises:
         ValueError: If the data are not there, or fewer than `train_size`.
@@ -30,7 +46,9 @@ def measure(setting: Setting) -> Result:
         hessian_trace,
         non_uniformity,
     )
-    from recipes import datasets, networks
+    from recipes.datasets.digits import digits
+    from recipes.datasets.mnist import mnist
+    from recipes.networks import mlp
 
     def squared_loss(y: Any, z: Any) -> Any:
         labels = ops.cast(ops.reshape(y, [-1]), "int32")
@@ -45,23 +63,22 @@ def measure(setting: Setting) -> Result:
             if not setting.goal < logs["loss"] < math.inf:
                 self.model.stop_training = True
 
-    began = time.monotonic()
     keras.utils.set_random_seed(setting.seed)
-    load = datasets.mnist if setting.dataset == "mnist" else datasets.digits
-    data = load(
-        setting.batch_size,
+    split = Split(
+        batch_size=setting.batch_size,
         validation_split=_UNUSED,
         seed=setting.seed,
+        data_seed=0,
         take=round(setting.train_size / (1 - _UNUSED)),
     )
+    data = mnist(split) if setting.dataset == "mnist" else digits(split)
     if data.train_examples != setting.train_size:
         raise ValueError(
             f"`train_size` must be at most what {setting.dataset} has, {data.train_examples}. "
             f"Received: `train_size={setting.train_size}`"
         )
-    network = networks.mlp(
-        setting.width, input_shape=data.input_shape, classes=data.classes, seed=setting.seed
-    )
+    assert data.classes is not None
+    network = mlp(setting.width, data.input_shape, data.classes, setting.seed)
     model = SAMModel(network, setting.rho, normalize=setting.normalize)
     model.compile(
         keras.optimizers.SGD(setting.learning_rate),
@@ -93,11 +110,4 @@ def measure(setting: Setting) -> Result:
             "s_2": non_uniformity(surface, k=2, tolerance=1e-2),
             "test_accuracy": model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"],
         }
-    return Result(
-        setting=setting,
-        environment=Runtime().environment(replicas=1),
-        steps=steps,
-        loss=loss,
-        seconds=round(time.monotonic() - began, 1),
-        **measured,
-    )
+    return {"steps": steps, "loss": loss, **measured}

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from recipes.running.flags import setting
+
 DATASETS = ("mnist", "digits")
 
 
@@ -26,16 +28,16 @@ class Setting:
         ValueError: If a setting is out of range.
     """
 
-    dataset: str = "mnist"
-    width: float = 1.0
-    train_size: int = 1000
-    batch_size: int = 100
-    learning_rate: float = 0.1
-    goal: float = 1e-3
-    max_steps: int = 20_000
-    normalize: bool = False
-    rho: float = 0.0
-    seed: int = 0
+    dataset: str = setting("mnist", "the data", DATASETS)
+    width: float = setting(1.0, "factor on the [300, 100] hidden units")
+    train_size: int = setting(1000, "number of training examples")
+    batch_size: int = setting(100, "examples a step")
+    learning_rate: float = setting(0.1, "eta")
+    goal: float = setting(1e-3, "training ends at this loss")
+    max_steps: int = setting(20_000, "steps after which training ends at the latest")
+    normalize: bool = setting(False, "perturb by rho * g / ||g||, not rho * g")
+    rho: float = setting(0.0, "radii; 0 is SGD")
+    seed: int = setting(0, "fixes initial weights and the order of the examples")
 
     def __post_init__(self) -> None:
         self._require("dataset", self.dataset in DATASETS, f"one of {', '.join(DATASETS)}")

@@ -2,7 +2,8 @@
 
 import itertools
 
-from recipes import datasets
+from recipes.datasets.cifar10 import cifar10
+from recipes.datasets.split import Split
 from tests.benchmarks.trainer import Trainer
 from tests.benchmarks.variant import Variant
 
@@ -13,7 +14,7 @@ class PipelineTrainer(Trainer):
     parameters = None
 
     def __init__(self, variant: Variant) -> None:
-        self.batches = iter(datasets.cifar10(variant.batch_size, download=False).train(0))
+        self.batches = iter(cifar10(Split(batch_size=variant.batch_size), download=False).train(0))
 
     def steps(self, count: int) -> None:
         for _ in itertools.islice(self.batches, count):

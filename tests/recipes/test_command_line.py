@@ -6,15 +6,15 @@ import sys
 
 import pytest
 
-from recipes import recipe as recipes
-from recipes.command_line import (
+from recipes.running import recipe as recipes
+from recipes.running.command_line import (
     add_config_flags,
     add_runtime_flags,
     main,
     parsed_config,
     parsed_runtime,
 )
-from recipes.records import read_records
+from recipes.running.records import read_records
 
 
 def parse(name, *arguments):
@@ -26,7 +26,7 @@ def parse(name, *arguments):
     return parsed_config(parsed, recipe), parsed_runtime(parsed)
 
 
-@pytest.mark.parametrize("name", recipes.NAMES)
+@pytest.mark.parametrize("name", recipes.names())
 def test_without_flags_a_recipe_runs_its_default(name):
     config, runtime = parse(name)
     assert config == recipes.find(name).default
@@ -34,7 +34,7 @@ def test_without_flags_a_recipe_runs_its_default(name):
     assert runtime.progress
 
 
-@pytest.mark.parametrize("name", recipes.NAMES)
+@pytest.mark.parametrize("name", recipes.names())
 def test_quick_is_smaller_and_flags_come_after_it(name):
     quick, _ = parse(name, "--quick")
     assert quick.epochs < recipes.find(name).default.epochs
@@ -59,7 +59,7 @@ def test_flags_of_every_kind():
         num_batch_splits=2,
         milestones=(0.5, 0.9),
         mixed_precision="bfloat16",
-        network_options={**default.network_options, "patch": 8},
+        options={**default.options, "patch": 8},
     )
     assert (runtime.jit, runtime.steps_per_execution) == (True, 3)
     assert runtime.devices == ("GPU:0", "GPU:1")

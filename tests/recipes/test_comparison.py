@@ -9,8 +9,10 @@ import math
 import numpy as np
 import pytest
 
-from recipes.comparison import Outcome, compare, comparisons, fixed_rho
-from recipes.table import aligned, gain_is_clear, notes, rows, table, to_csv, to_json
+from recipes.reporting.comparison import Outcome, compare, comparisons, fixed_rho
+from recipes.reporting.markdown import aligned
+from recipes.reporting.table import gain_is_clear, notes, rows, table, to_csv, to_json
+from recipes.running.metric import Metric
 from tests.recipes.test_records import make_record
 
 
@@ -75,7 +77,9 @@ def test_pairs_are_made_by_seed_whatever_the_order():
 
 def test_a_metric_to_minimise_gains_when_it_falls():
     outcomes = [Outcome(0.0, 0, -0.5, 0.5, 0.0), Outcome(0.1, 0, -0.3, 0.3, 0.0)]
-    assert compare(outcomes, 10, higher_is_better=False).best.gain == pytest.approx(0.2)
+    assert compare(
+        outcomes, 10, metric=Metric("loss", higher_is_better=False)
+    ).best.gain == pytest.approx(0.2)
 
 
 def test_of_equal_scores_the_smaller_rho_is_best():

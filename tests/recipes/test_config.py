@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.config import RunConfig
+from recipes.running.config import RunConfig
 
-DEFAULT = RunConfig(dataset="digits", network="mlp", network_options={"patch": 4})
+DEFAULT = RunConfig(recipe="digits", options={"patch": 4})
 
 CHANGES = st.fixed_dictionaries(
     {},
@@ -25,7 +25,7 @@ CHANGES = st.fixed_dictionaries(
         "weight_decay": st.floats(0, 1),
         "milestones": st.sampled_from([(), (0.5,), (0.25, 0.5, 0.75)]),
         "mixed_precision": st.sampled_from([None, "float16", "bfloat16"]),
-        "network_options": st.sampled_from([{"patch": 2}, {"patch": 4}, {"patch": 4, "heads": 3}]),
+        "options": st.sampled_from([{"patch": 2}, {"patch": 4}, {"patch": 4, "heads": 3}]),
     },
 )
 
@@ -46,7 +46,7 @@ def test_two_runs_share_a_name_only_if_they_are_the_same(first, second):
 
 def test_the_name_holds_every_setting_that_differs():
     config = DEFAULT.replace(
-        width=4, rho=0.05, milestones=[0.25, 0.5], seed=3, network_options={"patch": 2}
+        width=4, rho=0.05, milestones=[0.25, 0.5], seed=3, options={"patch": 2}
     )
     assert config.name(DEFAULT) == "width=4,rho=0.05,seed=3,milestones=0.25+0.5,patch=2"
     assert DEFAULT.name(DEFAULT) == "default"
@@ -54,15 +54,15 @@ def test_the_name_holds_every_setting_that_differs():
 
 def test_a_long_name_is_cut_and_stays_unique():
     options = {f"option_number_{index}": index for index in range(40)}
-    first = DEFAULT.replace(network_options=options)
-    second = DEFAULT.replace(network_options={**options, "option_number_39": 0})
+    first = DEFAULT.replace(options=options)
+    second = DEFAULT.replace(options={**options, "option_number_39": 0})
     names = {config.name(DEFAULT) for config in (first, second)}
     assert len(names) == 2
     assert max(map(len, names)) <= 200
 
 
 def test_differences_name_both_values():
-    assert DEFAULT.replace(rho=0.1, network_options={"patch": 2}).differences(DEFAULT) == {
+    assert DEFAULT.replace(rho=0.1, options={"patch": 2}).differences(DEFAULT) == {
         "rho": (0.1, 0.0),
         "patch": (2, 4),
     }

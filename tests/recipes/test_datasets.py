@@ -17,12 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_sam import SAMModel
-from recipes import datasets, networks
+from recipes import networks
 from recipes.datasets.augmentation import crop_and_flip, random_crop_and_flip
-from recipes.datasets.imagenet2012 import central_window, random_window
+from recipes.datasets.cifar10 import cifar10
+from recipes.datasets.digits import digits
+from recipes.datasets.imagenet2012 import central_window, imagenet2012, random_window
 from recipes.datasets.in_memory import in_memory
+from recipes.datasets.mnist import mnist
 from recipes.datasets.prepared import load_arrays, prepared_builder
-from recipes.datasets.split import split_sizes
+from recipes.datasets.split import Split
 
 
 def is_prepared(name):
@@ -38,26 +41,20 @@ needs_cifar10 = pytest.mark.skipif(
 )
 
 
-def numbered(examples=103, test_examples=11, *, batch_size=8, **kwargs):
+def numbered(examples=103, test_examples=11, **kwargs):
     """A dataset whose "images" are the numbers of the examples; a label is the number modulo 10."""
 
     def arrays(first, count):
         numbers = np.arange(first, first + count)
         return numbers.astype(np.int32).reshape(-1, 1, 1, 1), numbers % 10
 
-    options = {
-        "classes": 10,
-        "normalize": lambda x: tf.cast(x, tf.float32),
-        "batch_size": batch_size,
-        "validation_split": 0.2,
-        "seed": 0,
-        "data_seed": 0,
-        "label_noise": 0.0,
-        "noise_kind": "symmetric",
-        "take": None,
-    }
+    options = {"classes": 10, "normalize": lambda x: tf.cast(x, tf.float32)}
+    for name in ("classes", "normalize", "augment"):
+        if name in kwargs:
+            options[name] = kwargs.pop(name)
+    split = Split(**{"batch_size": 8, "validation_split": 0.2, "data_seed": 0, **kwargs})
     train, test = arrays(0, examples), arrays(1000, test_examples)
-    return in_memory("numbered", train, test, **{**options, **kwargs})
+    return in_memory("numbered", train, test, split, **options)
 
 
 def numbers(dataset):
@@ -110,12 +107,13 @@ def test_take_limits_training_and_validation_together():
 )
 def test_split_sizes(examples, share, take):
     used = examples if take is None else min(examples, take)
+    split = Split(batch_size=1, validation_split=share, take=take)
     held_out = round(share * used)
     if held_out == 0 or held_out == used:
         with pytest.raises(ValueError, match="Received"):
-            split_sizes(examples, share, take, batch_size=1)
+            split.sizes(examples)
     else:
-        assert split_sizes(examples, share, take, batch_size=1) == (used - held_out, held_out)
+        assert split.sizes(examples) == (used - held_out, held_out)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +213,7 @@ def test_workers_share_each_epoch():
 
 
 def test_resumed_training_ends_with_the_same_weights():
-    data = datasets.digits(batch_size=64, seed=1, take=400)
+    data = digits(Split(batch_size=64, validation_split=0.2, seed=1, data_seed=0, take=400))
 
     def fit(*stages):
         model = networks.mlp(0.1, input_shape=data.input_shape, seed=0)
@@ -336,7 +334,7 @@ def test_augmentation_differs_by_epoch_and_repeats_by_seed():
 
 
 def test_digits_are_those_of_scikit_learn():
-    data = datasets.digits()
+    data = digits(Split(batch_size=64, validation_split=0.2))
     assert (data.train_examples, data.validation_examples, data.test_examples) == (1150, 287, 360)
     assert (data.input_shape, data.classes, data.steps_per_epoch) == ((8, 8, 1), 10, 17)
     x, y = sklearn.datasets.load_digits(return_X_y=True)
@@ -356,7 +354,7 @@ def test_digits_are_those_of_scikit_learn():
 
 def test_digits_test_set_depends_on_the_data_seed():
     first, again, other = (
-        np.concatenate([x for x, _ in datasets.digits(seed=seed, data_seed=data_seed).test])
+        np.concatenate([x for x, _ in digits(Split(seed=seed, data_seed=data_seed)).test])
         for seed, data_seed in ((0, 0), (1, 0), (0, 1))
     )
     np.testing.assert_array_equal(first, again)
@@ -368,7 +366,7 @@ def test_digits_test_set_depends_on_the_data_seed():
 
 @needs_mnist
 def test_mnist_pixels_and_sizes():
-    data = datasets.mnist(seed=0, download=False)
+    data = mnist(Split(seed=0), download=False)
     assert (data.train_examples, data.validation_examples, data.test_examples) == (
         54_000,
         6_000,
@@ -387,7 +385,7 @@ def test_mnist_pixels_and_sizes():
 
 @needs_cifar10
 def test_cifar10_normalisation_and_augmentation():
-    data = datasets.cifar10(seed=0, data_seed=0, take=2000, download=False)
+    data = cifar10(Split(take=2000), download=False)
     assert (data.train_examples, data.validation_examples, data.test_examples) == (
         1800,
         200,
@@ -436,7 +434,7 @@ def nothing_prepared(tmp_path, monkeypatch):
 @pytest.mark.parametrize("download", [True, False])
 def test_missing_data_and_no_network(name, download, nothing_prepared):
     with pytest.raises(ValueError, match="is not prepared") as error:
-        getattr(datasets, name)(download=download)
+        {"mnist": mnist, "cifar10": cifar10}[name](Split(), download=download)
     message = str(error.value)
     assert f"The dataset {name} is not prepared in {nothing_prepared}" in message
     assert ("could not be downloaded (ConnectionError)" in message) == download
@@ -447,7 +445,7 @@ def test_missing_data_and_no_network(name, download, nothing_prepared):
 
 def test_missing_imagenet(nothing_prepared):
     with pytest.raises(ValueError, match="is not prepared") as error:
-        datasets.imagenet2012()
+        imagenet2012(Split())
     message = str(error.value)
     assert f"{nothing_prepared}/downloads/manual" in message
     assert "ILSVRC2012_img_train.tar" in message
@@ -514,8 +512,10 @@ def imagenet(imagenet_folder, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(imagenet_folder))
 
     def build(**kwargs):
-        options = {"batch_size": 8, "image_size": 24, "validation_split": 0.2, "shuffle_buffer": 20}
-        return datasets.imagenet2012(**{**options, **kwargs})
+        options = {"image_size": 24, "shuffle_buffer": 20}
+        options |= {name: kwargs.pop(name) for name in list(options) if name in kwargs}
+        split = {"batch_size": 8, "validation_split": 0.2, "data_seed": 0, **kwargs}
+        return imagenet2012(Split(**split), **options)
 
     return build
 
@@ -624,7 +624,7 @@ def other_imagenet(imagenet_folder, tmp_path, monkeypatch):
 def test_imagenet_needs_both_archives(other_imagenet):
     other_imagenet("ILSVRC2012_img_val.tar")
     with pytest.raises(ValueError, match=r"without its split `train`.*ILSVRC2012_img_train.tar"):
-        datasets.imagenet2012(batch_size=8)
+        imagenet2012(Split(batch_size=8))
 
 
 def test_imagenet_in_another_format(other_imagenet):
@@ -632,7 +632,7 @@ def test_imagenet_in_another_format(other_imagenet):
     with pytest.raises(
         ValueError, match=r"must be prepared as TFRecord files. Received: .*array_record"
     ):
-        datasets.imagenet2012(batch_size=8)
+        imagenet2012(Split(batch_size=8))
 
 
 def gradient_jpeg(height, width):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from recipes import figures
-from recipes.comparison import comparisons
-from recipes.records import append_record
+from recipes.figures import main
+from recipes.reporting import figures
+from recipes.reporting.comparison import comparisons
+from recipes.running.records import append_record
 from tests.recipes.test_comparison import record, study
 
 
@@ -37,14 +38,14 @@ def test_a_rule_is_drawn_where_there_is_one():
 def test_a_folder_gets_the_figures_that_its_records_have_something_for(tmp_path, capsys):
     for run in study():
         append_record(tmp_path / "deep" / "records.jsonl", run)
-    figures.main([str(tmp_path)])
+    main([str(tmp_path)])
     assert [path.name for path in tmp_path.glob("*.png")] == ["size.png"]
     assert "+3.00 ± 1.00" in capsys.readouterr().out
 
     for noise in (0.2, 0.4):
         for rho in (0.0, 0.1):
             append_record(tmp_path / "records.jsonl", record(rho=rho, label_noise=noise))
-    figures.main([str(tmp_path)])
+    main([str(tmp_path)])
     assert (tmp_path / "label_noise.png").stat().st_size > 10_000
 
 
@@ -71,5 +72,5 @@ def test_noise_and_sparsity_are_drawn_against_their_rate():
 
 def test_a_folder_without_records_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        figures.main([str(tmp_path)])
+        main([str(tmp_path)])
     assert "no records" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.label_noise import NOISE_KINDS, label_shifts, noisy_labels
+from recipes.datasets.label_noise import NOISE_KINDS, label_shifts, noisy_labels
 
 labels_strategy = st.integers(2, 12).flatmap(
     lambda classes: st.tuples(

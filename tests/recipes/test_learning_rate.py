@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from recipes.config import RunConfig
-from recipes.learning_rate import LearningRate
+from recipes.running.config import RunConfig
+from recipes.running.learning_rate import LearningRate
 
 
 def rates(schedule, steps):
@@ -43,7 +43,7 @@ def test_warm_up_of_a_step_schedule():
 
 
 def test_of_run_counts_steps_over_all_epochs():
-    config = RunConfig(dataset="digits", network="mlp", epochs=4, milestones=(0.5,))
+    config = RunConfig(recipe="digits", epochs=4, milestones=(0.5,))
     schedule = LearningRate.of_run(config, steps_per_epoch=25)
     np.testing.assert_allclose(rates(schedule, [49, 50]), [0.1, 0.01], rtol=1e-6)
 

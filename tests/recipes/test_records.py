@@ -8,11 +8,11 @@ import warnings
 
 import pytest
 
-from recipes.config import RunConfig
-from recipes.files import append_line
-from recipes.records import Record, append_record, find_record, read_records, summarize
+from recipes.running.config import RunConfig
+from recipes.running.files import append_line
+from recipes.running.records import Record, append_record, find_record, read_records, summarize
 
-CONFIG = RunConfig(dataset="digits", network="mlp")
+CONFIG = RunConfig(recipe="digits")
 
 
 def make_record(**changes) -> Record:

@@ -13,14 +13,14 @@ import keras
 import numpy as np
 import pytest
 
-from recipes import training
-from recipes.checkpoint import Checkpoint
-from recipes.config import RunConfig
-from recipes.datasets import Data
-from recipes.lock import locked
-from recipes.records import read_records
-from recipes.runtime import Runtime
-from recipes.training import Trainer, train
+from recipes.datasets.data import Data
+from recipes.running import parts
+from recipes.running.checkpoint import Checkpoint
+from recipes.running.config import RunConfig
+from recipes.running.lock import locked
+from recipes.running.records import read_records
+from recipes.running.runtime import Runtime
+from recipes.running.trainer import Trainer, train
 
 QUIET = Runtime(progress=False, save_model=True)
 several_steps = pytest.mark.skipif(
@@ -29,9 +29,7 @@ several_steps = pytest.mark.skipif(
 
 
 def config(**changes) -> RunConfig:
-    base = RunConfig(
-        dataset="digits", network="mlp", width=0.1, epochs=3, take=400, batch_size=64, rho=0.1
-    )
+    base = RunConfig(recipe="digits", width=0.1, epochs=3, take=400, batch_size=64, rho=0.1)
     return base.replace(**changes)
 
 
@@ -81,7 +79,7 @@ def test_recorded_metrics_are_those_of_the_trained_network(tmp_path):
     record = train(settings, tmp_path / "run", runtime=QUIET)
 
     network = keras.models.load_model(tmp_path / "run" / "model.keras")
-    images, labels = zip(*training.load_data(settings).test.as_numpy_iterator(), strict=True)
+    images, labels = zip(*parts.load_data(settings).test.as_numpy_iterator(), strict=True)
     logits = network.predict(np.concatenate(images), verbose=0)
     accuracy = np.mean(logits.argmax(-1) == np.concatenate(labels))
     assert record.last["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
@@ -126,7 +124,7 @@ def test_dropout_goes_on_where_it_was(tmp_path, monkeypatch):
             ]
         )
 
-    monkeypatch.setattr(training, "build_network", with_dropout)
+    monkeypatch.setattr(parts, "build_network", with_dropout)
     whole = train(config(), tmp_path / "a" / "run", runtime=QUIET)
     with pytest.raises(KilledError):
         train(config(), tmp_path / "b" / "run", runtime=QUIET, callbacks=[KillAt(1)])
@@ -154,7 +152,7 @@ def test_sgd_and_sam_of_a_seed_start_alike_and_see_the_same_batches(tmp_path, mo
         def on_train_begin(self, logs=None):
             starts[settings] = self.model.model.get_weights()
 
-    load_data = training.load_data
+    load_data = parts.load_data
 
     def watched(config):
         data = load_data(config)
@@ -166,7 +164,7 @@ def test_sgd_and_sam_of_a_seed_start_alike_and_see_the_same_batches(tmp_path, mo
 
         return dataclasses.replace(data, train=train_stream)
 
-    monkeypatch.setattr(training, "load_data", watched)
+    monkeypatch.setattr(parts, "load_data", watched)
     for settings in ((0.0, 1), (0.1, 1), (0.1, 2)):
         rho, seed = settings
         run = config(rho=rho, seed=seed, epochs=1, label_noise=0.3)
@@ -180,7 +178,7 @@ def test_sgd_and_sam_of_a_seed_start_alike_and_see_the_same_batches(tmp_path, mo
 
 def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch):
     record = train(config(), tmp_path / "run", runtime=QUIET)
-    monkeypatch.setattr(training, "load_data", lambda settings: pytest.fail("ran again"))
+    monkeypatch.setattr(parts, "load_data", lambda settings: pytest.fail("ran again"))
 
     assert train(config(), tmp_path / "run", runtime=QUIET) == record
 
@@ -279,7 +277,7 @@ def test_replicas_resume_with_their_own_statistics(tmp_path, monkeypatch):
             ]
         )
 
-    monkeypatch.setattr(training, "build_network", with_batch_norm)
+    monkeypatch.setattr(parts, "build_network", with_batch_norm)
     runtime = Runtime(progress=False, devices=("CPU:0", "CPU:1"))
     settings = config(epochs=2, take=200)
     whole = train(settings, tmp_path / "a" / "run", runtime=runtime)
@@ -320,12 +318,13 @@ def test_steps_per_execution_must_divide_an_epoch(tmp_path):
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ValueError, match="`dataset` must be one of digits"):
-        training.load_data(config(dataset="numbers"))
-    with pytest.raises(ValueError, match="`network` must be one of mlp"):
-        training.build_network(config(network="lstm"), training.load_data(config()))
+    with pytest.raises(ValueError, match="`name` must be one of .*digits.*`name='numbers'`"):
+        parts.load_data(config(recipe="numbers"))
+    with pytest.raises(ValueError, match="`name` must be one of .*digits.*`name='lstm'`"):
+        parts.build_network(config(recipe="lstm"), parts.load_data(config()))
+    narrow = config(recipe="cifar10_resnet18", width=0.5)
     with pytest.raises(ValueError, match="`width` must be a whole number"):
-        training.build_network(config(network="resnet18", width=0.5), training.load_data(config()))
+        parts.build_network(narrow, parts.load_data(config()))
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
@@ -334,7 +333,8 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     checkpoint.save([first], {"epoch": 1})
     with pytest.raises(ValueError, match="another network"):
         checkpoint.restore([second])
-    assert checkpoint.restore([first]) == {"epoch": 1}
+    assert checkpoint.restore([first]) == {}
+    assert checkpoint.progress() == {"epoch": 1}
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recipes.comparison import Outcome, compare
+from recipes.reporting.comparison import Outcome, compare
 from tuning.rho_rule import RhoRule, fit_rho_rule
 
 

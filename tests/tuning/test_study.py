@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import pytest
 
-from recipes import training
-from recipes.config import RunConfig
-from recipes.records import append_record, read_records
-from recipes.runtime import Runtime
+from recipes.running import parts, trainer
+from recipes.running.config import RunConfig
+from recipes.running.records import append_record, read_records
+from recipes.running.runtime import Runtime
 from tests.recipes.test_comparison import diverged, record
 from tests.recipes.test_training import KilledError, comparable
 from tuning import report
@@ -27,7 +27,7 @@ from tuning.study import Study
 from tuning.study_progress import StudyProgress
 
 QUIET = Runtime(progress=False, checkpoint_seconds=10)
-BASE = RunConfig(dataset="digits", network="mlp", epochs=2, take=300, batch_size=64)
+BASE = RunConfig(recipe="digits", epochs=2, take=300, batch_size=64)
 
 
 def make_study(folder, **changes) -> Study:
@@ -87,13 +87,13 @@ def test_the_report_is_drawn_from_the_records_alone(whole, tmp_path):
 
 def test_a_study_is_what_single_runs_are(whole, tmp_path):
     config = whole.config(0.2, 0.1, 1)
-    alone = training.train(config, tmp_path / "run", runtime=Runtime(progress=False))
+    alone = trainer.train(config, tmp_path / "run", runtime=Runtime(progress=False))
     assert comparable(alone) == results(whole.records())[0.2, 0.1, 1]
 
 
 def test_an_interrupted_study_goes_on_where_it_was(whole, tmp_path, monkeypatch):
     study = make_study(tmp_path / "study")
-    original = training.Trainer.train
+    original = trainer.Trainer.train
     trained = []
 
     def train(self, config, folder, **kwargs):
@@ -102,10 +102,10 @@ def test_an_interrupted_study_goes_on_where_it_was(whole, tmp_path, monkeypatch)
         trained.append(config)
         return original(self, config, folder, **kwargs)
 
-    monkeypatch.setattr(training.Trainer, "train", train)
+    monkeypatch.setattr(trainer.Trainer, "train", train)
     with pytest.raises(Exception, match="KilledError"):
         run_study(study, runtime=QUIET)
-    monkeypatch.setattr(training.Trainer, "train", original)
+    monkeypatch.setattr(trainer.Trainer, "train", original)
     assert len(study.records()) == 3
     run_study(study, runtime=QUIET)
 
@@ -115,7 +115,7 @@ def test_an_interrupted_study_goes_on_where_it_was(whole, tmp_path, monkeypatch)
 
 
 def test_a_finished_study_only_reports(whole, monkeypatch):
-    monkeypatch.setattr(training, "load_data", lambda config: pytest.fail("trained again"))
+    monkeypatch.setattr(parts, "load_data", lambda config: pytest.fail("trained again"))
     assert "parameters" in run_study(whole, runtime=QUIET)
 
 
@@ -138,7 +138,7 @@ def test_an_update_keeps_the_runs_that_still_belong(whole, tmp_path):
 
 
 def test_the_folder_of_a_study_that_runs_is_refused(whole):
-    from recipes.lock import locked
+    from recipes.running.lock import locked
 
     with locked(whole.folder), pytest.raises(RuntimeError, match="in use"):
         run_study(whole, runtime=QUIET)

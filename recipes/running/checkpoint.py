@@ -12,11 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from recipes.files import write_atomically
+from recipes.running.files import write_atomically
+
+# Names in the file, beside those of variables. The first is that of version 0.1.
+_PROGRESS, _PLAIN, _OWN = "state", "plain", "own_"
 
 
 class Checkpoint:
-    """Saves and restores the values of variables, with a small JSON state beside them.
+    """Saves and restores the values of variables, what else training has, and how far it is.
 
     The file is written under another name, flushed to disk and renamed, so that a process killed at
     any moment leaves the previous checkpoint or the new one. Each replica's own value is kept:
@@ -29,44 +32,63 @@ class Checkpoint:
 
     ```python
     checkpoint = Checkpoint("runs/digits/default/checkpoint.npz")
-    checkpoint.save(variables, {"epoch": 3})
-    state = checkpoint.restore(variables)     # {"epoch": 3}; None if there is no file
+    checkpoint.save(variables, {"epoch": 3}, {"random": generator.integers(9, size=2)})
+    checkpoint.progress()               # {"epoch": 3}; None if there is no file
+    checkpoint.restore(variables)       # {"random": array([...])}
     ```
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
 
-    def save(self, variables: Sequence[keras.Variable], state: Mapping[str, Any]) -> None:
-        """Replaces the file by these values and this state."""
+    def save(
+        self,
+        variables: Sequence[keras.Variable],
+        progress: Mapping[str, Any],
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Replaces the file.
+
+        Args:
+            variables: Whose values are saved.
+            progress: Plain data, which can be read without restoring anything.
+            state: Plain data and NumPy arrays, by name. Defaults to none.
+        """
         arrays = {}
         for index, variable in enumerate(variables):
             for replica, component in enumerate(_components(variable)):
                 arrays[f"{index}_{replica}"] = keras.ops.convert_to_numpy(component)
-        arrays["state"] = np.frombuffer(json.dumps(dict(state)).encode(), np.uint8)
+        state = state or {}
+        own = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        plain = {key: value for key, value in state.items() if key not in own}
+        arrays |= {_OWN + key: value for key, value in own.items()}
+        arrays[_PROGRESS] = _bytes(progress)
+        if plain:
+            arrays[_PLAIN] = _bytes(plain)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         write_atomically(self.path, buffer.getvalue())
 
-    def state(self) -> dict[str, Any] | None:
-        """The saved state; `None` without a file."""
+    def progress(self) -> dict[str, Any] | None:
+        """What was saved as `progress`; `None` without a file."""
         if not self.path.exists():
             return None
         with np.load(self.path, allow_pickle=False) as file:
-            return json.loads(file["state"].tobytes())
+            return _plain(file[_PROGRESS])
 
-    def restore(self, variables: Sequence[keras.Variable]) -> dict[str, Any] | None:
-        """Gives the variables their saved values and returns the state; `None` without a file.
+    def restore(self, variables: Sequence[keras.Variable]) -> dict[str, Any]:
+        """Gives the variables their saved values and returns the state.
 
         Raises:
             ValueError: If the file is that of other variables, or of another number of replicas.
                 No variable is changed then.
         """
-        if not self.path.exists():
-            return None
         with np.load(self.path, allow_pickle=False) as file:
             arrays = dict(file)
-        state = json.loads(arrays.pop("state").tobytes())
+        del arrays[_PROGRESS]
+        state = _plain(arrays.pop(_PLAIN)) if _PLAIN in arrays else {}
+        for key in [key for key in arrays if key.startswith(_OWN)]:
+            state[key.removeprefix(_OWN)] = arrays.pop(key)
         targets = {
             f"{index}_{replica}": component
             for index, variable in enumerate(variables)
@@ -91,6 +113,14 @@ class Checkpoint:
     def remove(self) -> None:
         """Removes the file, if it is there."""
         self.path.unlink(missing_ok=True)
+
+
+def _bytes(data: Mapping[str, Any]) -> np.ndarray:
+    return np.frombuffer(json.dumps(dict(data)).encode(), np.uint8)
+
+
+def _plain(array: np.ndarray) -> dict[str, Any]:
+    return json.loads(array.tobytes())
 
 
 def _components(variable: keras.Variable) -> list[Any]:

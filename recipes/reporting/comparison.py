@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from recipes.config import RunConfig
-from recipes.records import DIVERGED, Record
+from recipes.running.config import RunConfig
+from recipes.running.metric import ACCURACY, Metric
+from recipes.running.records import DIVERGED, Record
 
 REPORTS = ("selected", "last", "best_test")
 
@@ -104,12 +105,14 @@ class Comparison:
         results: One entry a rho, rising.
         config: The settings that all runs share, with rho and seed 0; `None` for a user's network.
         width: Width of the network, NaN if unknown.
+        metric: What is compared.
     """
 
     parameters: int
     results: tuple[RhoResult, ...]
     config: RunConfig | None = None
     width: float = math.nan
+    metric: Metric = ACCURACY
 
     @property
     def baseline(self) -> RhoResult | None:
@@ -137,7 +140,7 @@ def compare(
     outcomes: Iterable[Outcome],
     parameters: int,
     *,
-    higher_is_better: bool = True,
+    metric: Metric = ACCURACY,
     config: RunConfig | None = None,
     width: float = math.nan,
 ) -> Comparison:
@@ -148,7 +151,7 @@ def compare(
     Args:
         outcomes: Runs that differ in rho and seed alone.
         parameters: Number of weights that are kept.
-        higher_is_better: Whether a higher test metric is better. Defaults to `True`.
+        metric: What is compared, which says whether higher is better. Defaults to accuracy.
         config: The settings that all runs share. Defaults to `None`.
         width: Width of the network. Defaults to NaN.
 
@@ -164,7 +167,6 @@ def compare(
     for outcome in outcomes:
         by_rho.setdefault(outcome.rho, []).append(outcome)
     plain = {o.seed: o.test for o in by_rho.get(0.0, []) if not _diverged(o)}
-    sign = 1.0 if higher_is_better else -1.0
     results = []
     for rho, runs in sorted(by_rho.items()):
         ended = sorted((run for run in runs if not _diverged(run)), key=lambda run: run.seed)
@@ -174,7 +176,7 @@ def compare(
                 scores={run.seed: run.score for run in ended},
                 tests={run.seed: run.test for run in ended},
                 gains={
-                    run.seed: sign * (run.test - plain[run.seed])
+                    run.seed: metric.gain(run.test, plain[run.seed])
                     for run in ended
                     if run.seed in plain
                 },
@@ -182,7 +184,7 @@ def compare(
                 diverged=len(runs) - len(ended),
             )
         )
-    return Comparison(parameters, tuple(results), config, width)
+    return Comparison(parameters, tuple(results), config, width, metric)
 
 
 def comparisons(records: Iterable[Record], report: str = "selected") -> list[Comparison]:
@@ -190,7 +192,7 @@ def comparisons(records: Iterable[Record], report: str = "selected") -> list[Com
 
     Args:
         records: Runs of any settings; those that differ in rho and seed alone are compared.
-        report: Which epoch's test accuracy counts: "selected" (best on validation), "last", or
+        report: Which epoch's test metric counts: "selected" (best on validation), "last", or
             "best_test" (as the paper's code reports). Defaults to "selected".
 
     Raises:
@@ -214,6 +216,7 @@ def comparisons(records: Iterable[Record], report: str = "selected") -> list[Com
         compare(
             [_outcome(record, report) for record in group],
             group[0].kept_parameters,
+            metric=group[0].metric,
             config=group[0].config.replace(rho=0.0, seed=0),
             width=group[0].config.width,
         )
@@ -263,11 +266,13 @@ def _outcome(record: Record, report: str) -> Outcome:
     metrics: Mapping[str, Any] = getattr(record, report)
     if record.status == DIVERGED:
         return Outcome(record.config.rho, record.config.seed, math.nan, math.nan, math.nan)
+    # The validation that chose the epoch also chooses rho, also where the test set chose it.
+    chosen = record.selected if report == "best_test" else metrics
+    name = record.metric.name
     return Outcome(
         rho=record.config.rho,
         seed=record.config.seed,
-        # The validation that chose the epoch also chooses rho, also where the test set chose it.
-        score=record.selected["val_accuracy"] if report == "best_test" else metrics["val_accuracy"],
-        test=metrics["test_accuracy"],
+        score=record.metric.sign * chosen[f"val_{name}"],
+        test=metrics[f"test_{name}"],
         train_loss=record.train["loss"],
     )

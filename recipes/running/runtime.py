@@ -6,14 +6,11 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
-import os
-import platform
 from collections.abc import Sequence
 from typing import Any
 
-
-def _flag(default: Any, text: str) -> Any:
-    return dataclasses.field(default=default, metadata={"help": text})
+from recipes.running.environment import cpu, environment
+from recipes.running.flags import setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,15 +37,15 @@ class Runtime:
         ValueError: If `steps_per_execution` is below 1 or `checkpoint_seconds` is negative.
     """
 
-    jit: bool | None = _flag(None, "compile the step by XLA (default: on accelerators)")
-    steps_per_execution: int | None = _flag(None, "steps between two returns to Python")
-    devices: tuple[str, ...] | None = _flag(None, "devices to train on (default: all local GPUs)")
-    deterministic: bool = _flag(False, "reproducible operations only, also on GPUs")
-    tensorboard: bool = _flag(False, "write TensorBoard logs")
-    csv: bool = _flag(False, "write curves.csv during the run")
-    save_model: bool = _flag(False, "keep the trained network as model.keras")
-    progress: bool = _flag(True, "show progress")
-    checkpoint_seconds: float = _flag(0.0, "least time between two checkpoints")
+    jit: bool | None = setting(None, "compile the step by XLA (default: on accelerators)")
+    steps_per_execution: int | None = setting(None, "steps between two returns to Python")
+    devices: tuple[str, ...] | None = setting(None, "devices to train on (default: all local GPUs)")
+    deterministic: bool = setting(False, "reproducible operations only, also on GPUs")
+    tensorboard: bool = setting(False, "write TensorBoard logs")
+    csv: bool = setting(False, "write curves.csv during the run")
+    save_model: bool = setting(False, "keep the trained network as model.keras")
+    progress: bool = setting(True, "show progress")
+    checkpoint_seconds: float = setting(0.0, "least time between two checkpoints")
 
     def __post_init__(self) -> None:
         if self.steps_per_execution is not None and self.steps_per_execution < 1:
@@ -136,9 +133,7 @@ class Runtime:
 
         backend = keras.backend.backend()
         return {
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            **{name: importlib.metadata.version(name) for name in ("keras", "keras_sam", "numpy")},
+            **environment("keras", "keras_sam", "numpy"),
             "backend": backend,
             "backend_version": importlib.metadata.version(backend),
             "device": _device_name(backend),
@@ -182,4 +177,4 @@ def _device_name(backend: str) -> str:
 
         if torch.cuda.is_available():
             return torch.cuda.get_device_name()
-    return f"CPU ({platform.machine()}, {os.cpu_count()} cores)"
+    return cpu()

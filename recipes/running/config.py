@@ -6,26 +6,22 @@ import dataclasses
 import hashlib
 import math
 import numbers
+import re
 import types
 import typing
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
+
+from recipes.datasets.label_noise import NOISE_KINDS
+from recipes.datasets.split import Split
+from recipes.running.flags import setting
 
 # The longest folder name that common file systems take, less room for suffixes.
 _LONGEST_NAME = 200
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "noise_kind": ("symmetric", "pair_flip"),
-    "optimizer": ("sgd", "adam", "adamw"),
-    "schedule": ("constant", "step", "cosine"),
-    "mixed_precision": ("float16", "bfloat16"),
-}
-
-
-def _setting(default: Any, text: str) -> Any:
-    if isinstance(default, dict):
-        return dataclasses.field(default_factory=lambda: dict(default), metadata={"help": text})
-    return dataclasses.field(default=default, metadata={"help": text})
+# Strings that read like another value, and are told from it by quotes.
+_LITERAL = re.compile(r"[-+.\d].*|inf|nan|None|True|False|")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,11 +31,11 @@ class RunConfig:
     How a run is carried out (XLA, logs, number of devices) is not here: see `Runtime`.
 
     Args:
-        dataset: Name of the data, a key of `recipes.datasets`.
-        network: "mlp", "resnet18", "resnet50" or "vit".
-        width: Scales the network: the factor w of the MLP's [300 w, 100 w] hidden units, the
-            filters of a ResNet's first stage, the hidden dimension of a ViT. > 0. Defaults to 1.
-        network_options: Further arguments of the network's function. Defaults to none.
+        recipe: What is trained: the name of a recipe, see `recipes.running.recipe.find`.
+        width: Scales the network, in the recipe's own unit: a factor on hidden units, filters, a
+            dimension. > 0. Defaults to 1.
+        options: Settings that the recipe alone has: bools, numbers, strings or `None` by names that
+            no other setting has. Defaults to none.
         rho: Radius of the SAM perturbation, >= 0; 0 is the plain optimizer. Defaults to 0.
         normalize: Whether the perturbation is `rho * g / ||g||` or `rho * g`. Defaults to `True`.
         adaptive: Whether the perturbation is ASAM's. Defaults to `False`.
@@ -74,43 +70,42 @@ class RunConfig:
 
     Example:
 
-    >>> default = RunConfig(dataset="digits", network="mlp")
-    >>> config = RunConfig(dataset="digits", network="mlp", width=4, rho=0.05, seed=1)
+    >>> default = RunConfig(recipe="digits")
+    >>> config = RunConfig(recipe="digits", width=4, rho=0.05, seed=1)
     >>> config.name(default)
     'width=4,rho=0.05,seed=1'
     >>> RunConfig.from_dict(config.to_dict()) == config
     True
     """
 
-    dataset: str = _setting(dataclasses.MISSING, "name of the data")
-    network: str = _setting(dataclasses.MISSING, "name of the network")
-    width: float = _setting(1.0, "factor on the MLP's [300, 100]; filters; or hidden dimension")
-    network_options: Mapping[str, Any] = _setting({}, "further arguments of the network")
-    rho: float = _setting(0.0, "radius of the SAM perturbation; 0 is the plain optimizer")
-    normalize: bool = _setting(True, "perturb by rho * g / ||g||, not rho * g")
-    adaptive: bool = _setting(False, "adaptive SAM (ASAM)")
-    num_batch_splits: int | None = _setting(None, "parts of a batch with a perturbation each")
-    sync_perturbation: bool = _setting(False, "one perturbation for all replicas")
-    sparsity: float = _setting(0.0, "share of the kernels' weights pruned before training")
-    pruner: str = _setting("random", "score by which weights are pruned")
-    label_noise: float = _setting(0.0, "share of wrong training labels")
-    noise_kind: str = _setting("symmetric", "symmetric or pair_flip")
-    validation_split: float = _setting(0.1, "share of the training examples to select by")
-    take: int | None = _setting(None, "number of examples to train and validate on")
-    seed: int = _setting(0, "fixes initial weights, order, augmentation and masks")
-    data_seed: int | None = _setting(None, "fixes splits and label noise (none: as seed)")
-    epochs: int = _setting(100, "passes over the training data")
-    batch_size: int = _setting(128, "examples a step, over all replicas")
-    optimizer: str = _setting("sgd", "sgd, adam or adamw")
-    learning_rate: float = _setting(0.1, "highest learning rate")
-    momentum: float = _setting(0.9, "momentum of SGD")
-    weight_decay: float = _setting(1e-4, "weight decay; 0 switches it off")
-    schedule: str = _setting("step", "constant, step or cosine")
-    milestones: tuple[float, ...] = _setting((0.5, 0.75), "where step decays, as fractions of all")
-    decay: float = _setting(0.1, "factor of the step schedule")
-    warmup_steps: int = _setting(0, "steps of linear warm-up")
-    patience: int | None = _setting(None, "stop after so many epochs without a better validation")
-    mixed_precision: str | None = _setting(None, "float16 or bfloat16")
+    recipe: str = setting(dataclasses.MISSING, "what is trained")
+    width: float = setting(1.0, "size of the network, in the recipe's own unit")
+    options: Mapping[str, Any] = setting({}, "settings of the recipe's own")
+    rho: float = setting(0.0, "radius of the SAM perturbation; 0 is the plain optimizer")
+    normalize: bool = setting(True, "perturb by rho * g / ||g||, not rho * g")
+    adaptive: bool = setting(False, "adaptive SAM (ASAM)")
+    num_batch_splits: int | None = setting(None, "parts of a batch with a perturbation each")
+    sync_perturbation: bool = setting(False, "one perturbation for all replicas")
+    sparsity: float = setting(0.0, "share of the kernels' weights pruned before training")
+    pruner: str = setting("random", "score by which weights are pruned")
+    label_noise: float = setting(0.0, "share of wrong training labels")
+    noise_kind: str = setting("symmetric", "kind of label noise", NOISE_KINDS)
+    validation_split: float = setting(0.1, "share of the training examples to select by")
+    take: int | None = setting(None, "number of examples to train and validate on")
+    seed: int = setting(0, "fixes initial weights, order, augmentation and masks")
+    data_seed: int | None = setting(None, "fixes splits and label noise (none: as seed)")
+    epochs: int = setting(100, "passes over the training data")
+    batch_size: int = setting(128, "examples a step, over all replicas")
+    optimizer: str = setting("sgd", "the optimizer", ("sgd", "adam", "adamw"))
+    learning_rate: float = setting(0.1, "highest learning rate")
+    momentum: float = setting(0.9, "momentum of SGD")
+    weight_decay: float = setting(1e-4, "weight decay; 0 switches it off")
+    schedule: str = setting("step", "of the learning rate", ("constant", "step", "cosine"))
+    milestones: tuple[float, ...] = setting((0.5, 0.75), "where step decays, as fractions of all")
+    decay: float = setting(0.1, "factor of the step schedule")
+    warmup_steps: int = setting(0, "steps of linear warm-up")
+    patience: int | None = setting(None, "stop after so many epochs without a better validation")
+    mixed_precision: str | None = setting(None, "dtype of the computation", ("float16", "bfloat16"))
 
     def __post_init__(self) -> None:
         for field, kind in zip(dataclasses.fields(self), _kinds().values(), strict=True):
@@ -125,6 +120,7 @@ class RunConfig:
             self._require(name, value is None or value >= 1, ">= 1")
         for name in ("label_noise", "momentum"):
             self._require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        self._check_options()
         self._require("data_seed", self.data_seed is None or self.data_seed >= 0, ">= 0")
         self._require("validation_split", 0 < self.validation_split < 1, "in (0, 1)")
         self._require("sparsity", 0 <= self.sparsity < 1, "in [0, 1)")
@@ -132,9 +128,10 @@ class RunConfig:
         rising = all(0 < fraction < 1 for fraction in self.milestones)
         rising = rising and list(self.milestones) == sorted(set(self.milestones))
         self._require("milestones", rising, "rising fractions in (0, 1)")
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            self._require(name, value is None or value in choices, f"one of {', '.join(choices)}")
+        for field in dataclasses.fields(self):
+            choices, value = field.metadata["choices"], getattr(self, field.name)
+            if choices is not None and value is not None:
+                self._require(field.name, value in choices, f"one of {', '.join(choices)}")
         if self.optimizer == "adam" and self.weight_decay:
             raise ValueError(
                 "`weight_decay` must be 0 with `optimizer='adam'`; 'adamw' has it. "
@@ -147,7 +144,7 @@ class RunConfig:
         Two different runs of one recipe never share a name.
         """
         changed = [f"{key}={_text(value)}" for key, (value, _) in self.differences(default).items()]
-        name = ",".join(changed).replace("/", "|") or "default"
+        name = ",".join(changed) or "default"
         if len(name) > _LONGEST_NAME:
             digest = hashlib.sha256(name.encode()).hexdigest()[:16]
             name = f"{name[: _LONGEST_NAME - 17]}~{digest}"
@@ -156,7 +153,7 @@ class RunConfig:
     def differences(self, other: RunConfig) -> dict[str, tuple[Any, Any]]:
         """From the name of each setting that is not the same to both values: this one's, other's.
 
-        Options of the network are named like settings.
+        The recipe's own options are named like settings.
         """
         mine, others = _flat(self), _flat(other)
         return {
@@ -164,6 +161,19 @@ class RunConfig:
             for key in [*mine, *(key for key in others if key not in mine)]
             if mine.get(key) != others.get(key)
         }
+
+    @property
+    def split(self) -> Split:
+        """How the run's data are split, batched and made noisy."""
+        return Split(
+            batch_size=self.batch_size,
+            validation_split=self.validation_split,
+            seed=self.seed,
+            data_seed=self.data_seed,
+            label_noise=self.label_noise,
+            noise_kind=self.noise_kind,
+            take=self.take,
+        )
 
     def replace(self, **changes: Any) -> RunConfig:
         """The same run with some settings changed.
@@ -189,6 +199,19 @@ class RunConfig:
         """
         _check_known(data)
         return cls(**data)
+
+    def _check_options(self) -> None:
+        for name, value in self.options.items():
+            if name in _kinds():
+                raise ValueError(
+                    "`options` must not have the names of other settings. "
+                    f"Received: `options={dict(self.options)}`"
+                )
+            if not isinstance(value, bool | int | float | str | None):
+                raise TypeError(
+                    "`options` must be bools, numbers, strings or None. "
+                    f"Received: `{name}={value!r}`"
+                )
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:
         if not holds:
@@ -236,14 +259,16 @@ def _flat(config: RunConfig) -> dict[str, Any]:
     flat = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
-        if field.name != "network_options"
+        if field.name != "options"
     }
-    return {**flat, **config.network_options}
+    return {**flat, **config.options}
 
 
 def _text(value: Any) -> str:
+    """A value in a name: nothing that a file system minds, and no other value's text."""
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     if isinstance(value, tuple | list):
         return "+".join(_text(item) for item in value)
-    return str(value)
+    text = urllib.parse.quote(str(value), safe=" ")
+    return f"'{text}'" if isinstance(value, str) and _LITERAL.fullmatch(text) else text

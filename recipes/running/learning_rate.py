@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from recipes.config import RunConfig
+from recipes.running.config import RunConfig
 
 
 @keras.saving.register_keras_serializable(package="recipes")

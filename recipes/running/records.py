@@ -10,8 +10,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recipes.config import RunConfig
-from recipes.files import append_line, read_lines
+from recipes.running.config import RunConfig
+from recipes.running.files import append_line, finite, read_lines, with_nan
+from recipes.running.metric import ACCURACY, Metric
+from recipes.running.recipe import read_config
 
 FINISHED = "finished"
 DIVERGED = "diverged"
@@ -24,17 +26,18 @@ class Record:
     Args:
         config: The run's settings.
         environment: Versions, backend, devices: what else the numbers may depend on.
+        metric: What selects an epoch and is reported.
         parameters: Number of trainable weights.
         kept_parameters: Those that are not pruned.
         status: "finished", or "diverged" if the training loss became NaN or infinite.
-        curves: From the name of a metric to its value after each epoch: `loss` and `accuracy` (the
-            mean over the epoch's clean passes), `val_*`, `test_*`, `learning_rate`.
-        selected: Metrics of the epoch with the best validation accuracy (the lowest validation loss
+        curves: From the name of a metric to its value after each epoch: `loss` and the metric
+            (the mean over the epoch's clean passes), `val_*`, `test_*`, `learning_rate`.
+        selected: Metrics of the epoch with the best validation metric (the lowest validation loss
             among equals): the numbers to report. Empty if the run diverged.
         last: Metrics of the last epoch.
-        best_test: Metrics of the epoch with the best *test* accuracy, which is how the paper's code
+        best_test: Metrics of the epoch with the best *test* metric, which is how the paper's code
             reports. The test set then takes part in the selection: only for comparison with it.
-        train: `loss` and `accuracy` of the final weights over one more epoch of training batches
+        train: `loss` and the metric of the final weights over one more epoch of training batches
             (augmented, with their noisy labels): does the network interpolate?
         seconds: Time spent training and evaluating, over all interrupted starts.
 
@@ -52,36 +55,44 @@ class Record:
     best_test: Mapping[str, float]
     train: Mapping[str, float]
     seconds: float
+    metric: Metric = ACCURACY
 
     def to_json(self) -> str:
         """The record as one line of strict JSON: NaN and infinity become null."""
         data = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         data["config"] = self.config.to_dict()
-        return json.dumps(_finite(data), allow_nan=False)
+        data["metric"] = self.metric.to_dict()
+        return json.dumps(finite(data), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> Record:
         """The record that `to_json` wrote; null in curves and metrics becomes NaN.
 
+        Records of before version 0.2, which tell their recipe by data and network, are read too.
+
         Raises:
             ValueError: If the line is no record.
         """
         data = json.loads(line)
-        names = [field.name for field in dataclasses.fields(cls)]
+        names = [field.name for field in dataclasses.fields(cls) if field.name != "metric"]
         if not isinstance(data, dict) or not set(names) <= set(data):
             raise ValueError(f"A record must be an object with {names}. Received: `line={line!r}`")
+        metric = Metric(**data.get("metric", {}))
         data = {name: data[name] for name in names}
-        data["config"] = RunConfig.from_dict(data["config"])
+        data["config"] = read_config(data["config"])
         for key in ("curves", "selected", "last", "best_test", "train"):
-            data[key] = _with_nan(data[key])
-        return cls(**data)
+            data[key] = with_nan(data[key])
+        return cls(**data, metric=metric)
 
 
-def summarize(curves: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+def summarize(
+    curves: Mapping[str, Sequence[float]], metric: Metric = ACCURACY
+) -> dict[str, dict[str, float]]:
     """Picks the epochs that a record names out of the curves: `selected`, `last`, `best_test`.
 
     Args:
         curves: From metric to its value after each epoch, at least one epoch.
+        metric: What selects. Defaults to accuracy.
 
     Example:
 
@@ -90,12 +101,12 @@ def summarize(curves: Mapping[str, Sequence[float]]) -> dict[str, dict[str, floa
     >>> {name: row["epoch"] for name, row in summarize(curves).items()}
     {'selected': 3, 'last': 3, 'best_test': 2}
     """
-    epochs = range(len(curves["val_accuracy"]))
-    best = max(
-        epochs,
-        key=lambda i: (_worst(curves["val_accuracy"][i]), _worst(-curves["val_loss"][i])),
-    )
-    best_test = max(epochs, key=lambda i: _worst(curves["test_accuracy"][i]))
+    validation = [metric.score(value) for value in curves[f"val_{metric.name}"]]
+    test = [metric.score(value) for value in curves[f"test_{metric.name}"]]
+    losses = [math.inf if math.isnan(value) else value for value in curves["val_loss"]]
+    epochs = range(len(validation))
+    best = max(epochs, key=lambda i: (validation[i], -losses[i]))
+    best_test = max(epochs, key=lambda i: test[i])
     return {
         name: {"epoch": epoch + 1, **{key: values[epoch] for key, values in curves.items()}}
         for name, epoch in [("selected", best), ("last", epochs[-1]), ("best_test", best_test)]
@@ -136,27 +147,3 @@ def read_records(*paths: str | os.PathLike[str]) -> list[Record]:
 def find_record(config: RunConfig, *paths: str | os.PathLike[str]) -> Record | None:
     """The record of a run with exactly these settings, or `None` if there is none."""
     return next((r for r in read_records(*paths) if r.config == config), None)
-
-
-def _worst(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _with_nan(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    def restore(value: Any) -> Any:
-        return math.nan if value is None else value
-
-    return {
-        key: [restore(item) for item in value] if isinstance(value, list) else restore(value)
-        for key, value in metrics.items()
-    }

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from recipes.records import DIVERGED, Record
+from recipes.reporting.titles import optimizer, subject
+from recipes.running.records import DIVERGED, Record
 
 
 def summary(record: Record) -> str:
     """What a person wants to know of a run when it ends."""
     config = record.config
-    method = f"SAM, rho {config.rho:g}" if config.rho > 0 else "SGD (rho 0)"
+    plain = f"{optimizer(config)} (rho 0)"
+    method = f"SAM, rho {config.rho:g}" if config.rho > 0 else plain
+    metric = record.metric
     kept = record.kept_parameters
     size = f"{record.parameters:,} parameters"
     if kept != record.parameters:
         size += f", {kept:,} kept"
     lines = [
-        f"{config.dataset}, {config.network} of width {config.width:g} ({size}), {method}, "
+        f"{subject(config)} of width {config.width:g} ({size}), {method}, "
         f"seed {config.seed}: {len(record.curves['loss'])} epochs in {record.seconds:.1f} s "
         f"on {record.environment['device']}"
     ]
@@ -27,8 +30,9 @@ def summary(record: Record) -> str:
         ("best epoch on test (as the paper reports)", record.best_test),
     ]:
         lines.append(
-            f"  {title + ',':<43}{metrics['epoch']:>4}: test accuracy "
-            f"{metrics['test_accuracy']:.4f}, validation accuracy {metrics['val_accuracy']:.4f}"
+            f"  {title + ',':<43}{metrics['epoch']:>4}: "
+            f"test {metric.title} {metrics[f'test_{metric.name}']:.4f}, "
+            f"validation {metric.title} {metrics[f'val_{metric.name}']:.4f}"
         )
     lines.append(f"  training loss at the end: {record.train['loss']:.4g}")
     return "\n".join(lines)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pathlib
 from collections.abc import Iterator
+
+import filelock
 
 
 @contextlib.contextmanager
@@ -31,16 +32,17 @@ def locked(folder: str | os.PathLike[str], wait: bool = False) -> Iterator[None]
     """
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
+    file = folder / ".lock"
+    lock = filelock.FileLock(file)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise RuntimeError(f"{folder} is in use by another process.") from error
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        lock.acquire(timeout=-1 if wait else 0)
+    except filelock.Timeout as error:
+        raise RuntimeError(f"{folder} is in use by another process.") from error
+    try:
+        yield
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            file.unlink()  # While it is held: who waits for it sees that, and makes it anew.
+        lock.release()
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -1,12 +1,13 @@
-"""Files that a crash cannot spoil."""
+"""Files that a crash cannot spoil, and lines of strict JSON in them."""
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 import warnings
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -65,3 +66,26 @@ def read_lines(file: str | os.PathLike[str], parse: Callable[[str], T]) -> list[
                 stacklevel=2,
             )
     return parsed
+
+
+def finite(value: Any) -> Any:
+    """Plain data for strict JSON, at any depth: what is NaN or infinite is `None`."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def with_nan(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers and lists of numbers by name, with NaN again where `finite` has put `None`."""
+
+    def restore(value: Any) -> Any:
+        return math.nan if value is None else value
+
+    return {
+        key: [restore(item) for item in value] if isinstance(value, list) else restore(value)
+        for key, value in metrics.items()
+    }

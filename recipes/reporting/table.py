@@ -11,7 +11,9 @@ from typing import Any
 
 from scipy import stats
 
-from recipes.comparison import Comparison, RhoResult, fixed_rho
+from recipes.reporting.comparison import Comparison, RhoResult, fixed_rho
+from recipes.reporting.markdown import aligned
+from recipes.reporting.titles import baseline, paper_gain
 
 # Settings that get a column of their own where comparisons differ in them.
 _NEVER_SHOWN = ("rho", "seed", "width")
@@ -20,7 +22,8 @@ _NEVER_SHOWN = ("rho", "seed", "width")
 def rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
     """One flat row a comparison, in plain numbers: what `table`, `to_csv` and `to_json` show.
 
-    Accuracies and gains are fractions, not percent. What is not known is NaN.
+    Accuracies and gains are fractions, not percent. What is not known is NaN. The plain optimizer
+    is "sgd", whichever it is.
     """
     fixed = fixed_rho(found)
     differing = varying(found)
@@ -36,6 +39,8 @@ def rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
         row |= _columns("sam", comparison.best, ("gain", "gain_error"))
         at_fixed = None if fixed is None else comparison.at(fixed)
         row |= _columns("fixed", at_fixed, ("rho", "test", "gain", "gain_error"))
+        paper = paper_gain(comparison)
+        row["paper_gain"] = math.nan if paper is None else paper
         result.append(row)
     return result
 
@@ -46,36 +51,30 @@ def table(found: Sequence[Comparison]) -> str:
     Accuracies and gains are in percent and points, with their standard errors.
     """
     differing = varying(found)
-    header = ["width", "parameters", *differing, "SGD test %", "SAM test %", "gain", "best rho"]
-    header += ["gain, fixed rho", "SGD train loss", "SAM train loss"]
-    lines = [header]
-    for row in rows(found):
-        lines.append(
-            [
-                _number(row["width"], "g"),
-                f"{row['parameters']:,}",
-                *(str(row[name]) for name in differing),
-                _percent(row["sgd_test"], row["sgd_test_error"]),
-                _percent(row["sam_test"], row["sam_test_error"]),
-                _percent(row["sam_gain"], row["sam_gain_error"], signed=True),
-                _number(row["sam_rho"], "g"),
-                _percent(row["fixed_gain"], row["fixed_gain_error"], signed=True),
-                _number(row["sgd_train_loss"], ".4f"),
-                _number(row["sam_train_loss"], ".4f"),
-            ]
-        )
+    data = rows(found)
+    plain = baseline(found)
+    metrics = {comparison.metric for comparison in found}
+    test = metrics.pop().column if len(metrics) == 1 else "test"
+    header = ["width", "parameters", *differing, f"{plain} {test}", f"SAM {test}", "gain"]
+    header += ["best rho", "gain, fixed rho", f"{plain} train loss", "SAM train loss"]
+    paper = any(not math.isnan(row["paper_gain"]) for row in data)
+    lines = [[*header, "paper's gain"] if paper else header]
+    for comparison, row in zip(found, data, strict=True):
+        metric = comparison.metric
+        cells = [
+            _number(row["width"], "g"),
+            f"{row['parameters']:,}",
+            *(str(row[name]) for name in differing),
+            metric.shown(row["sgd_test"], row["sgd_test_error"]),
+            metric.shown(row["sam_test"], row["sam_test_error"]),
+            metric.shown(row["sam_gain"], row["sam_gain_error"], signed=True),
+            _number(row["sam_rho"], "g"),
+            metric.shown(row["fixed_gain"], row["fixed_gain_error"], signed=True),
+            _number(row["sgd_train_loss"], ".4f"),
+            _number(row["sam_train_loss"], ".4f"),
+        ]
+        lines.append([*cells, metric.shown(row["paper_gain"], signed=True)] if paper else cells)
     return "\n".join([aligned(lines), "", *notes(found)])
-
-
-def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Rows of text, the first of them the header, as a Markdown table that also reads as text."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = []
-    for line in lines:
-        cells = [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
-        text.append(f"| {' | '.join(cells)} |")
-    text.insert(1, "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|")
-    return "\n".join(text)
 
 
 def notes(found: Sequence[Comparison]) -> list[str]:
@@ -180,11 +179,6 @@ def varying(found: Sequence[Comparison]) -> list[str]:
 
 def _number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
-
-
-def _percent(value: float, error: float, signed: bool = False) -> str:
-    text = _number(100 * value, "+.2f" if signed else ".2f")
-    return text if math.isnan(error) else f"{text} ± {100 * error:.2f}"
 
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from recipes.running.metric import ACCURACY, Metric
+
 
 class ProgressBar(keras.callbacks.Callback):
     """Shows the epoch, the metrics and the time left.
@@ -18,12 +20,14 @@ class ProgressBar(keras.callbacks.Callback):
 
     Args:
         epochs: Epochs of the run.
+        metric: What is shown besides the loss. Defaults to accuracy.
         seconds: Least time between two lines, in seconds. Defaults to 10.
     """
 
-    def __init__(self, epochs: int, seconds: float = 10.0) -> None:
+    def __init__(self, epochs: int, metric: Metric = ACCURACY, seconds: float = 10.0) -> None:
         super().__init__()
         self.epochs = epochs
+        self.metric = metric
         self.seconds = seconds
         self._printed = time.monotonic()
         self._started: tuple[int, float] | None = None
@@ -46,7 +50,8 @@ class ProgressBar(keras.callbacks.Callback):
             self._bar.start()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        shown = ("loss", "accuracy", "val_accuracy", "test_accuracy")
+        name = self.metric.name
+        shown = ("loss", name, f"val_{name}", f"test_{name}")
         text = "  ".join(f"{name} {logs[name]:.4f}" for name in shown if name in (logs or {}))
         if self._bar is not None:
             self._bar.update(self._task, completed=epoch + 1, description=text)

@@ -1,0 +1,1 @@
+"""From records to comparisons, tables and figures. Nothing is trained here."""

@@ -1,0 +1,52 @@
+"""What tables and figures call things: the names are the recipes' and the optimizers'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recipes.reporting.comparison import Comparison
+from recipes.running.config import RunConfig
+from recipes.running.recipe import Recipe, find
+
+_OPTIMIZERS = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW"}
+
+
+def recipe_of(config: RunConfig | None) -> Recipe | None:
+    """The recipe of a config; `None` where it is not to be found, as for records from elsewhere."""
+    if config is None:
+        return None
+    try:
+        return find(config.recipe)
+    except ValueError:
+        return None
+
+
+def subject(config: RunConfig) -> str:
+    """What was trained: the recipe's title, or its name."""
+    recipe = recipe_of(config)
+    return config.recipe if recipe is None else recipe.title
+
+
+def optimizer(config: RunConfig | None) -> str:
+    """The plain optimizer's name; "SGD" for a user's network."""
+    return "SGD" if config is None else _OPTIMIZERS[config.optimizer]
+
+
+def baseline(found: Sequence[Comparison]) -> str:
+    """The name of the plain optimizer that all comparisons share, or "plain"."""
+    names = {optimizer(comparison.config) for comparison in found}
+    return names.pop() if len(names) == 1 else "plain"
+
+
+def paper_gain(comparison: Comparison) -> float | None:
+    """The gain that the paper reports for this workload at this width, in the metric itself.
+
+    `None` where it has none, or where the runs are pruned or noisy and the paper's are not.
+    """
+    config, recipe = comparison.config, recipe_of(comparison.config)
+    if config is None or recipe is None or recipe.paper is None:
+        return None
+    if config.sparsity or config.label_noise:
+        return None
+    gain = recipe.paper.gain_at(comparison.width)
+    return None if gain is None else gain / comparison.metric.factor

@@ -1,0 +1,1 @@
+"""How runs are carried out: settings, training, state that survives a crash, records."""

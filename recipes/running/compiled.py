@@ -1,0 +1,86 @@
+"""A compiled SAMModel that several runs take turns with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from keras_sam import SAMModel, sparsity
+from recipes.datasets.data import Data
+from recipes.running import parts
+from recipes.running.config import RunConfig
+from recipes.running.radius import Radius
+from recipes.running.runtime import Runtime, scope
+
+
+class Compiled:
+    """A SAMModel that is built and compiled for all runs that differ in seed and rho alone.
+
+    Args:
+        config: The settings of the first run.
+        data: Its data.
+        runtime: How to carry out runs.
+        strategy: A `tf.distribute` strategy, or `None`.
+    """
+
+    def __init__(self, config: RunConfig, data: Data, runtime: Runtime, strategy: Any) -> None:
+        steps = data.steps_per_epoch
+        self.replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        with scope(strategy):
+            self.network = parts.build_network(config, data)
+            self.radius = Radius(config.rho) if config.rho > 0 else None
+            self.sam = SAMModel(
+                self.network,
+                0.0 if self.radius is None else self.radius,
+                config.num_batch_splits,
+                normalize=config.normalize,
+                adaptive=config.adaptive,
+                sync_perturbation=config.sync_perturbation,
+            )
+            if self.radius is not None:
+                # Part of the model's state, or JAX would compile in the radius of the first run.
+                self.sam.radius = self.radius.variable
+            self.sam.compile(
+                parts.build_optimizer(config, steps),
+                parts.build_loss(config),
+                metrics=parts.build_metrics(config),
+                steps_per_execution=runtime.steps(steps, self.replicas),
+                jit_compile="auto" if runtime.jit is None else runtime.jit,
+            )
+            self._prune(config, data)
+            self.sam.optimizer.build(self.sam.trainable_variables)
+        self._optimizer_start = [
+            keras.ops.convert_to_numpy(variable) for variable in self.sam.optimizer.variables
+        ]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Everything that training changes."""
+        variables = [*self.sam.variables, *self.sam.optimizer.variables]
+        return list({id(variable): variable for variable in variables}.values())
+
+    def reset(self, config: RunConfig, data: Data) -> None:
+        """Puts the model where a new one with this config's seed and rho would start."""
+        if self.radius is not None:
+            self.radius.assign(config.rho)
+        fresh = parts.build_network(config, data)
+        for variable, start in zip(self.network.variables, fresh.variables, strict=True):
+            variable.assign(start)
+        for variable, value in zip(
+            self.sam.optimizer.variables, self._optimizer_start, strict=True
+        ):
+            variable.assign(value)
+        self._prune(config, data)
+
+    def _prune(self, config: RunConfig, data: Data) -> None:
+        if config.sparsity > 0:
+            batch = next(iter(data.train(0)))
+            self.sam.masks = sparsity.prune(
+                self.network,
+                config.sparsity,
+                score=config.pruner,
+                data=keras.tree.map_structure(keras.ops.convert_to_numpy, tuple(batch)),
+                loss=parts.build_loss(config),
+                seed=config.seed,
+            )

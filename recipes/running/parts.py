@@ -1,0 +1,66 @@
+"""The parts of a run, as its recipe and its settings ask for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+
+from keras_sam import optimizers
+from recipes.datasets.data import Data
+from recipes.running.config import RunConfig
+from recipes.running.learning_rate import LearningRate
+from recipes.running.recipe import find
+
+
+def load_data(config: RunConfig) -> Data:
+    """The data of a run.
+
+    Raises:
+        ValueError: If the recipe is unknown, or its data are not there.
+    """
+    recipe = find(config.recipe)
+    assert recipe.data is not None
+    return recipe.data(config)
+
+
+def build_network(config: RunConfig, data: Data) -> keras.Model:
+    """The plain network of a run, with the initial weights of its seed."""
+    recipe = find(config.recipe)
+    assert recipe.network is not None
+    with _mixed_precision(config.mixed_precision):
+        return recipe.network(config, data)
+
+
+def build_loss(config: RunConfig) -> keras.losses.Loss:
+    """The loss of a run: that of its recipe, or cross-entropy of logits and integer labels."""
+    loss = find(config.recipe).loss
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss()
+
+
+def build_metrics(config: RunConfig) -> Sequence[Any]:
+    """What `compile` is given for the metric of a run."""
+    recipe = find(config.recipe)
+    return [recipe.metric.name] if recipe.metrics is None else recipe.metrics()
+
+
+def build_optimizer(config: RunConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """The optimizer of a run, with its learning rate over time."""
+    rate = LearningRate.of_run(config, steps_per_epoch)
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(rate)
+    if config.optimizer == "adamw":
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+    return optimizers.SGD(rate, config.momentum, weight_decay=config.weight_decay or None)
+
+
+@contextlib.contextmanager
+def _mixed_precision(dtype: str | None) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32" if dtype is None else f"mixed_{dtype}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
