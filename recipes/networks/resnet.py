@@ -24,7 +24,9 @@ def resnet18(
 
         block(x) = ReLU(shortcut(x) + BN(conv3x3(ReLU(BN(conv3x3(x))))))
 
-    The shortcut is a 1x1 convolution with batch normalisation where the shape changes.
+    The shortcut is a 1x1 convolution with batch normalisation where the shape changes. A 3x3
+    convolution of stride 2 sees one row and column of zeros on each side, as in PyTorch and in the
+    authors' code (TensorFlow's "same" would pad below and on the right only).
 
     Trainable parameters for 10 classes (moving statistics are not counted):
 
@@ -79,8 +81,9 @@ def resnet50(
 
         block(x) = ReLU(shortcut(x) + BN(conv1x1(ReLU(BN(conv3x3(ReLU(BN(conv1x1(x)))))))))
 
-    The 3x3 convolution carries the stride. The scale of each block's last batch normalisation is
-    zero at first, so that every block starts as its shortcut.
+    The 3x3 convolution carries the stride. As in the authors' code, the stem pads 3 pixels on each
+    side, and everything else is padded as TensorFlow's "same". The scale of each block's last batch
+    normalisation is zero at first, so that every block starts as its shortcut.
 
     Trainable parameters for 1000 classes (moving statistics are not counted):
 
@@ -112,7 +115,7 @@ def resnet50(
     """
     _check(filters)
     inputs = keras.Input(input_shape, name="inputs")
-    x = _conv_bn(inputs, filters, 7, "stem", strides=2, seed=seed)
+    x = _conv_bn(inputs, filters, 7, "stem", strides=2, border=3, seed=seed)
     x = layers.ReLU(name="stem_relu")(x)
     x = layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
     for stage, blocks in enumerate((3, 4, 6, 3)):
@@ -124,7 +127,8 @@ def resnet50(
 
 
 def _basic_block(x: Any, filters: int, strides: int, name: str, seed: int) -> Any:
-    y = _conv_bn(x, filters, 3, name, "1", strides=strides, seed=seed)
+    border = 1 if strides > 1 else None
+    y = _conv_bn(x, filters, 3, name, "1", strides=strides, border=border, seed=seed)
     y = layers.ReLU(name=f"{name}_relu1")(y)
     y = _conv_bn(y, filters, 3, name, "2", seed=seed)
     return _add(x, y, strides, name, seed)
@@ -155,14 +159,24 @@ def _conv_bn(
     *,
     seed: int,
     strides: int = 1,
+    border: int | None = None,
     gamma_initializer: str = "ones",
 ) -> Any:
+    """Convolution and normalisation; `border` pixels of zeros on each side, None for "same"."""
     conv = f"{name}_conv{suffix}"
+    if border is not None:
+        x = layers.ZeroPadding2D(border, name=f"{name}_pad{suffix}")(x)
+    if kernel_size == 1 and strides > 1:
+        # The same numbers without a strided 1x1 convolution, whose kernel gradient oneDNN gets
+        # wrong on TensorFlow's CPU for few input channels (fewer than 8 on AVX2): it writes beyond
+        # its memory, so the gradient is wrong or the process dies, not every time.
+        x = x[:, ::strides, ::strides]
+        strides = 1
     x = layers.Conv2D(
         filters,
         kernel_size,
         strides=strides,
-        padding="same",
+        padding="same" if border is None else "valid",
         use_bias=False,
         kernel_initializer=lecun_normal(seed, conv),
         name=conv,

@@ -37,6 +37,10 @@ def vit(
     parameters. Query, key, value and output are plain Dense layers: kernels then have the fan-in
     that the initialiser expects, and the pruners see them as what they are.
 
+    Two things are this package's own: kernels start from LeCun normal, as in the other networks,
+    where big_vision's ViT starts from Xavier uniform; and GELU is exact, x (1 + erf(x / sqrt(2)))
+    / 2, where Flax's default is its approximation by tanh.
+
     Args:
         hidden_dim: width, a multiple of `heads`.
         depth: number of blocks, >= 1.

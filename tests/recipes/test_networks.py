@@ -1,6 +1,10 @@
 """Networks: parameter counts, initial weights, numbers against NumPy, batch normalisation."""
 
 import itertools
+import json
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -8,11 +12,11 @@ import pytest
 from keras import ops
 
 from recipes import networks
-from recipes.networks import mlp, resnet18, resnet50, vit
+from recipes.networks import mlp, resnet, resnet18, resnet50, vit
 from recipes.networks.initializers import layer_seed
 
 on_tensorflow = pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="the fused operation is TensorFlow's"
+    keras.backend.backend() != "tensorflow", reason="the operation is TensorFlow's"
 )
 
 
@@ -204,39 +208,116 @@ def randomized(model, seed=0):
     return model, {v.path: np.float64(ops.convert_to_numpy(v)) for v in model.weights}
 
 
-def convolution(x, kernel, strides=1):
-    """Convolution with as much zero padding as keeps ceil(size / strides) positions."""
+def convolution(x, kernel, strides=1, border=None):
+    """Convolution of an image within `border` zeros on each side.
+
+    None stands for as much zero padding as keeps ceil(size / strides) positions.
+    """
     size = kernel.shape[0]
-    pads = []
-    for extent in x.shape[1:3]:
-        total = max((-(-extent // strides) - 1) * strides + size - extent, 0)
-        pads.append((total // 2, total - total // 2))
+    pads = [(border, border)] * 2
+    if border is None:
+        pads = []
+        for extent in x.shape[1:3]:
+            total = max((-(-extent // strides) - 1) * strides + size - extent, 0)
+            pads.append((total // 2, total - total // 2))
     x = np.pad(x, [(0, 0), *pads, (0, 0)])
     windows = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
     return np.einsum("bijcyx,yxcf->bijf", windows[:, ::strides, ::strides], kernel)
 
 
-def test_resnet18_against_numpy():
-    model, w = randomized(resnet18(2, input_shape=(8, 8, 3), classes=4))
-    images = np.random.default_rng(1).normal(size=(3, 8, 8, 3))
+def conv_bn(w, x, name, suffix="", strides=1, border=None):
+    """Convolution and batch normalisation at inference, with the weights `w` of a network."""
+    x = convolution(x, w[f"{name}_conv{suffix}/kernel"], strides, border)
+    bn = f"{name}_bn{suffix}"
+    x = (x - w[f"{bn}/moving_mean"]) / np.sqrt(w[f"{bn}/moving_variance"] + 1e-5)
+    return x * w[f"{bn}/gamma"] + w[f"{bn}/beta"]
 
-    def conv_bn(x, name, suffix="", strides=1):
-        x = convolution(x, w[f"{name}_conv{suffix}/kernel"], strides)
-        bn = f"{name}_bn{suffix}"
-        x = (x - w[f"{bn}/moving_mean"]) / np.sqrt(w[f"{bn}/moving_variance"] + 1e-5)
-        return x * w[f"{bn}/gamma"] + w[f"{bn}/beta"]
 
-    x = np.maximum(conv_bn(images, "stem"), 0)
+# Every 3x3 convolution of ResNet-18 pads one pixel on each side, whatever its stride, and the size
+# is halved for even sizes and for odd ones.
+@pytest.mark.parametrize("size", [8, 11])
+def test_resnet18_against_numpy(size):
+    model, w = randomized(resnet18(2, input_shape=(size, size, 3), classes=4))
+    images = np.random.default_rng(1).normal(size=(3, size, size, 3))
+
+    x = np.maximum(conv_bn(w, images, "stem", border=1), 0)
     for stage, block in itertools.product((1, 2, 3, 4), (1, 2)):
         name = f"stage{stage}_block{block}"
         strides = 2 if stage > 1 and block == 1 else 1
-        y = np.maximum(conv_bn(x, name, "1", strides), 0)
-        y = conv_bn(y, name, "2")
+        y = np.maximum(conv_bn(w, x, name, "1", strides, border=1), 0)
+        y = conv_bn(w, y, name, "2", border=1)
         if strides == 2:
-            x = conv_bn(x, f"{name}_shortcut", strides=2)
+            x = conv_bn(w, x, f"{name}_shortcut", strides=2, border=0)
         x = np.maximum(x + y, 0)
     expected = x.mean(axis=(1, 2)) @ w["logits/kernel"] + w["logits/bias"]
     np.testing.assert_allclose(outputs(model, images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_resnet50_against_numpy():
+    model, w = randomized(resnet50(1, input_shape=(36, 36, 3), classes=4))
+    images = np.random.default_rng(1).normal(size=(2, 36, 36, 3))
+
+    x = np.maximum(conv_bn(w, images, "stem", strides=2, border=3), 0)
+    # Windows of 3x3 at stride 2 over 18 pixels: one pixel more on the right and below.
+    x = np.pad(x, [(0, 0), (0, 1), (0, 1), (0, 0)])
+    x = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))[:, ::2, ::2].max((-1, -2))
+    for stage, blocks in enumerate((3, 4, 6, 3), start=1):
+        for block in range(1, blocks + 1):
+            name = f"stage{stage}_block{block}"
+            strides = 2 if stage > 1 and block == 1 else 1
+            y = np.maximum(conv_bn(w, x, name, "1"), 0)
+            y = np.maximum(conv_bn(w, y, name, "2", strides), 0)
+            y = conv_bn(w, y, name, "3")
+            if block == 1:
+                x = conv_bn(w, x, f"{name}_shortcut", strides=strides)
+            x = np.maximum(x + y, 0)
+    expected = x.mean(axis=(1, 2)) @ w["logits/kernel"] + w["logits/bias"]
+    np.testing.assert_allclose(
+        outputs(model, images), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )
+
+
+def test_weights_files_are_those_of_strided_convolutions(monkeypatch, tmp_path):
+    ours, _ = randomized(resnet18(2, input_shape=(8, 8, 3)))
+
+    def strided(x, filters, size, name, suffix="", *, seed, strides=1, border=None):
+        if border is not None:
+            x = keras.layers.ZeroPadding2D(border)(x)
+        x = keras.layers.Conv2D(
+            filters,
+            size,
+            strides,
+            "same" if border is None else "valid",
+            use_bias=False,
+            name=f"{name}_conv{suffix}",
+        )(x)
+        return keras.layers.BatchNormalization(epsilon=1e-5, name=f"{name}_bn{suffix}")(x)
+
+    monkeypatch.setattr(resnet, "_conv_bn", strided)
+    reference = resnet18(2, input_shape=(8, 8, 3))
+    assert [v.path for v in ours.weights] == [v.path for v in reference.weights]
+    ours.save_weights(tmp_path / "a.weights.h5")
+    reference.load_weights(tmp_path / "a.weights.h5")
+    x = batch((2, 8, 8, 3))
+    np.testing.assert_allclose(outputs(ours, x), outputs(reference, x), rtol=1e-5, atol=1e-5)
+
+
+# oneDNN's kernel gradient of strided 1x1 convolutions with few channels overwrites memory.
+@on_tensorflow
+@pytest.mark.parametrize("onednn", ["1", pytest.param("0", marks=pytest.mark.slow)])
+def test_gradients_equal_those_in_float64(onednn):
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.recipes.gradient_process"],
+        env={**os.environ, "TF_ENABLE_ONEDNN_OPTS": onednn},
+        capture_output=True,
+        text=True,
+    )
+    errors = {
+        line["network"]: line["error"] for line in map(json.loads, process.stdout.splitlines())
+    }
+    assert process.returncode == 0, (errors, process.stderr[-2000:])
+    assert len(errors) == 4
+    assert max(errors.values()) < 2e-5, errors
 
 
 def test_vit_against_numpy():
