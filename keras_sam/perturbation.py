@@ -1,6 +1,6 @@
-"""From gradients to the ascent step `e` of Sharpness-Aware Minimization.
+"""From a direction, the gradient as a rule, to the ascent step `e` of Sharpness-Aware Minimization.
 
-Every function here has one signature,
+Every function here, and every geometry of `keras_sam.methods`, has one signature,
 
     perturbation(weights, gradients, rho) -> e
 
@@ -13,35 +13,50 @@ gives an `e` of `None`.
     adaptive                 e = rho * T^2 g / (||T g||_2 + 1e-12)        T = |w| + eta
     adaptive_unnormalized    e = rho * T^2 g
 
-The norm is one over all weights together, accumulated in float32 (float64 for float64 weights).
+The norm is one over all weights together, accumulated in float32 (float64 for float64 weights), and
+right where its square would overflow.
 
 Sources: Foret et al. 2021, "Sharpness-Aware Minimization for Efficiently Improving Generalization",
 eq. 2 (normalized); Andriushchenko and Flammarion 2022, "Towards Understanding Sharpness-Aware
 Minimization", section 2 (unnormalized); Kwon et al. 2021, "ASAM", eq. 6 (adaptive).
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import keras
 from keras import ops
 
-Tensor = Any
-Perturbation = Callable[[Sequence[Tensor], Sequence[Tensor | None], Any], list[Tensor | None]]
+from keras_sam import vectors
+from keras_sam.vectors import inverse, plain_norm, scalar, shrink, wide, wide_dtype
 
-NORM_EPSILON = 1e-12
+Tensor = Any
+Vector = vectors.Vector
+Perturbation = Callable[[Sequence[Tensor], Sequence[Tensor | None], Any], Vector]
+
+NORM_EPSILON = vectors.EPSILON
 ETA = 0.01  # Kwon et al. 2021: keeps T away from 0 for weights that are 0.
 
+global_norm = vectors.norm
 
-def perturbation(normalize: bool = True, adaptive: bool = False) -> Perturbation:
-    """Returns the perturbation function for SAMModel's two switches.
+
+def perturbation(
+    normalize: bool = True,
+    adaptive: bool = False,
+    eta: float = ETA,
+    scaled: Sequence[bool] | None = None,
+) -> Perturbation:
+    """Returns the perturbation function for SAMModel's switches.
 
     Args:
         normalize: Divide by the global norm. Defaults to `True`.
         adaptive: Scale by `T = |w| + eta`, elementwise (ASAM). Defaults to `False`.
+        eta: The summand of `T`, >= 0. Defaults to 0.01.
+        scaled: For each weight whether `T` applies to it; elsewhere `T = 1`. Defaults to `None`,
+            all weights.
 
     Returns:
-        One of the functions of this module.
+        A function as described at the top of this module.
 
     Example:
 
@@ -51,78 +66,76 @@ def perturbation(normalize: bool = True, adaptive: bool = False) -> Perturbation
     >>> [round(float(value), 6) for value in e]
     [0.3, 0.4]
     """
-    if adaptive:
-        return adaptive_normalized if normalize else adaptive_unnormalized
-    return normalized if normalize else unnormalized
+    if not adaptive:
+        return normalized if normalize else unnormalized
+    function = adaptive_normalized if normalize else adaptive_unnormalized
+    return functools.partial(function, eta=eta, scaled=scaled)
 
 
-def normalized(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any
-) -> list[Tensor | None]:
+def normalized(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any) -> Vector:
     """`e = rho * g / (||g||_2 + 1e-12)`."""
-    return _scaled(gradients, gradients, rho, 1.0 / (global_norm(gradients) + NORM_EPSILON))
+    shrunk, _ = shrink(gradients)
+    return _scaled(shrunk, gradients, rho, inverse(plain_norm(shrunk)))
 
 
-def unnormalized(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any
-) -> list[Tensor | None]:
+def unnormalized(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any) -> Vector:
     """`e = rho * g`."""
-    return _scaled(gradients, gradients, rho, 1.0)
+    return _scaled(gradients, gradients, rho)
 
 
 def adaptive_normalized(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any
-) -> list[Tensor | None]:
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    rho: Any,
+    eta: float = ETA,
+    scaled: Sequence[bool] | None = None,
+) -> Vector:
     """`e = rho * T^2 g / (||T g||_2 + 1e-12)`, with `T = |w| + eta`."""
-    once = _times_scale(weights, gradients)
-    twice = _times_scale(weights, once)
-    return _scaled(twice, gradients, rho, 1.0 / (global_norm(once) + NORM_EPSILON))
+    once, _ = shrink(_times_scale(weights, gradients, eta, scaled))
+    twice = _times_scale(weights, once, eta, scaled)
+    return _scaled(twice, gradients, rho, inverse(plain_norm(once)))
 
 
 def adaptive_unnormalized(
-    weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any
-) -> list[Tensor | None]:
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    rho: Any,
+    eta: float = ETA,
+    scaled: Sequence[bool] | None = None,
+) -> Vector:
     """`e = rho * T^2 g`, with `T = |w| + eta`."""
-    twice = _times_scale(weights, _times_scale(weights, gradients))
-    return _scaled(twice, gradients, rho, 1.0)
-
-
-def global_norm(tensors: Sequence[Tensor | None]) -> Tensor:
-    """The l2 norm of all tensors together: `sqrt(sum_i ||t_i||^2)`.
-
-    Args:
-        tensors: Tensors of any shapes; `None` counts as zero.
-
-    Returns:
-        A scalar, float32 unless a tensor is float64.
-    """
-    squares = [ops.sum(ops.square(_wide(t))) for t in tensors if t is not None]
-    return ops.sqrt(sum(squares[1:], squares[0])) if squares else ops.zeros(())
+    twice = _times_scale(weights, _times_scale(weights, gradients, eta, scaled), eta, scaled)
+    return _scaled(twice, gradients, rho)
 
 
 def _times_scale(
-    weights: Sequence[Tensor], tensors: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    return [
-        None if t is None else (ops.abs(_wide(w)) + ETA) * _wide(t)
-        for w, t in zip(weights, tensors, strict=True)
-    ]
+    weights: Sequence[Tensor],
+    tensors: Sequence[Tensor | None],
+    eta: float,
+    scaled: Sequence[bool] | None,
+) -> Vector:
+    scaled = [True] * len(weights) if scaled is None else scaled
+    result: Vector = []
+    for w, t, is_scaled in zip(weights, tensors, scaled, strict=True):
+        if t is None:
+            result.append(None)
+        else:
+            result.append((ops.abs(wide(w)) + eta) * wide(t) if is_scaled else wide(t))
+    return result
 
 
 def _scaled(
-    directions: Sequence[Tensor | None], like: Sequence[Tensor | None], rho: Any, factor: Any
-) -> list[Tensor | None]:
+    directions: Sequence[Tensor | None],
+    like: Sequence[Tensor | None],
+    rho: Any,
+    factor: Tensor | None = None,
+) -> Vector:
+    """`rho * factor * d`, in the dtypes of `like`."""
+    if factor is not None:
+        rho = scalar(rho, wide_dtype(factor.dtype)) * factor
     return [
         None
         if d is None or g is None
-        else ops.cast(_wide(d) * ops.cast(rho * factor, _wide_dtype(d)), g.dtype)
+        else ops.cast(wide(d) * scalar(rho, wide_dtype(d.dtype)), g.dtype)
         for d, g in zip(directions, like, strict=True)
     ]
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return ops.cast(tensor, _wide_dtype(tensor))
-
-
-def _wide_dtype(tensor: Tensor) -> str:
-    return keras.backend.result_type(tensor.dtype, "float32")

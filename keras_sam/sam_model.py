@@ -1,23 +1,29 @@
 """SAMModel: Sharpness-Aware Minimization as a Keras model. The algorithm: `sam_gradient.py`."""
 
-import numbers
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule
 
-from keras_sam import perturbation
+from keras_sam.arguments import (
+    check_ascent,
+    check_splits,
+    check_switch,
+    valid_method,
+    valid_rho,
+)
+from keras_sam.ascent_log import AscentLog
 from keras_sam.batches import examples_per_batch
-from keras_sam.masked import Masked
-from keras_sam.validation import nonnegative
+from keras_sam.methods import Method, Setting
+from keras_sam.perturbation import ETA, Perturbation
+from keras_sam.selection import Selection
 from keras_sam.wrapper import Wrapper
 
 
 @keras.saving.register_keras_serializable(package="keras_sam")
-class SAMModel(Wrapper, Masked):
+class SAMModel(Wrapper, AscentLog):
     """Trains a Keras model with Sharpness-Aware Minimization (SAM).
 
     Each step takes the gradient not at the weights `w` but at the nearby point where the loss is
@@ -86,8 +92,14 @@ class SAMModel(Wrapper, Masked):
         num_batch_splits: int | None = None,
         *,
         normalize: bool = True,
-        adaptive: bool = False,
+        adaptive: bool | str = False,
         sync_perturbation: bool = False,
+        method: Method | str = "sam",
+        perturb: Selection = "all",
+        geometry: str | Perturbation | None = None,
+        eta: float = ETA,
+        ascent_steps: int = 1,
+        log_ascent: bool = False,
         masks: Mapping[str, Any] | Sequence[Any] | None = None,
         name: str | None = None,
         **kwargs: Any,
@@ -109,15 +121,19 @@ class SAMModel(Wrapper, Masked):
                 "Put what it computes into `compute_loss`, which SAMModel calls.",
                 stacklevel=2,
             )
-        rho = _valid_rho(rho)
-        _check_splits(num_batch_splits)
-        for argument, value in [
-            ("normalize", normalize),
-            ("adaptive", adaptive),
-            ("sync_perturbation", sync_perturbation),
-        ]:
-            if not isinstance(value, bool | np.bool_):
-                raise TypeError(f"`{argument}` must be a bool. Received: `{argument}={value!r}`")
+        setting = Setting(
+            valid_method(method),
+            valid_rho(rho),
+            ascent_steps,
+            num_batch_splits,
+            sync_perturbation,
+            log_ascent,
+        )
+        check_splits(num_batch_splits)
+        check_switch("sync_perturbation", sync_perturbation)
+        check_switch("log_ascent", log_ascent)
+        check_ascent(normalize, adaptive, eta, geometry, perturb, ascent_steps)
+        setting.check()
         if model is not None:
             # The wrapped model casts its own inputs, by its own policy, as if it stood alone.
             kwargs = {"dtype": model.dtype_policy, "autocast": False, **kwargs}
@@ -125,24 +141,21 @@ class SAMModel(Wrapper, Masked):
         self.model: Any = model
         self.num_batch_splits = num_batch_splits
         self.normalize = bool(normalize)
-        self.adaptive = bool(adaptive)
+        self.adaptive = adaptive if isinstance(adaptive, str) else bool(adaptive)
+        self.eta = float(eta)
+        self.geometry = geometry
+        self.perturb = perturb
+        self.ascent_steps = int(ascent_steps)
         self.sync_perturbation = bool(sync_perturbation)
-        self.perturbation = perturbation.perturbation(self.normalize, self.adaptive)
-        self._rho = rho
+        self.method = setting.method
+        self._rho = setting.rho
+        if log_ascent:
+            self.watch_ascent()
         if model is not None and model.built:
             self.built = True
+        self.fit_method()
         if masks is not None:
             self.masks = masks
-
-    @property
-    def rho(self) -> float | LearningRateSchedule:
-        """The radius. It may be set between steps and between epochs."""
-        return self._rho
-
-    @rho.setter
-    def rho(self, rho: float | LearningRateSchedule) -> None:
-        self._rho = _valid_rho(rho)
-        self.renew_train_function()
 
     def compile(  # type: ignore[override]
         self,
@@ -197,15 +210,18 @@ class SAMModel(Wrapper, Masked):
         return super().train_on_batch(x, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        rho = self.rho
         config = {
-            "rho": keras.saving.serialize_keras_object(rho)
-            if isinstance(rho, LearningRateSchedule)
-            else rho,
+            "rho": _serialized(self.rho),
             "num_batch_splits": self.num_batch_splits,
             "normalize": self.normalize,
             "adaptive": self.adaptive,
             "sync_perturbation": self.sync_perturbation,
+            "method": keras.saving.serialize_keras_object(self.method),
+            "perturb": _serialized(self.perturb),
+            "geometry": _serialized(self.geometry),
+            "eta": self.eta,
+            "ascent_steps": self.ascent_steps,
+            "log_ascent": self.log_ascent,
             "name": self.name,
         }
         if self.model is not None:
@@ -215,7 +231,7 @@ class SAMModel(Wrapper, Masked):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SAMModel":
         config = dict(config)
-        for key in ("model", "rho"):
+        for key in ("model", "rho", "method", "perturb", "geometry"):
             if isinstance(config.get(key), dict):
                 config[key] = keras.saving.deserialize_keras_object(
                     config[key], custom_objects=custom_objects
@@ -235,21 +251,6 @@ class SAMModel(Wrapper, Masked):
             )
 
 
-def _valid_rho(rho: Any) -> float | LearningRateSchedule:
-    if isinstance(rho, LearningRateSchedule):
-        return rho
-    return nonnegative("rho", rho, " or a keras.optimizers.schedules.LearningRateSchedule")
-
-
-def _check_splits(num_batch_splits: Any) -> None:
-    if num_batch_splits is None:
-        return
-    if isinstance(num_batch_splits, bool) or not isinstance(num_batch_splits, numbers.Integral):
-        raise TypeError(
-            "`num_batch_splits` must be an int or None. "
-            f"Received: `num_batch_splits={num_batch_splits!r}`"
-        )
-    if num_batch_splits < 1:
-        raise ValueError(
-            f"`num_batch_splits` must be >= 1. Received: `num_batch_splits={num_batch_splits}`"
-        )
+def _serialized(argument: Any) -> Any:
+    """A schedule or a function as Keras writes them to a file; numbers and names as they are."""
+    return keras.saving.serialize_keras_object(argument) if callable(argument) else argument

@@ -4,7 +4,7 @@ The algorithm and its source stand in `sam_gradient.py`. This is what a training
 loss scaling, replicas, m-sharpness, state and metrics, masks, the order in which variables change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -14,6 +14,7 @@ from keras import ops, tree
 from keras_sam.backend import dense, read, repeatable, value_and_grad
 from keras_sam.loss_function import loss_function, state_variables
 from keras_sam.m_sharpness import Step, averaged_state, over_splits
+from keras_sam.methods.method import Method, State
 from keras_sam.sam_gradient import sam_gradient
 
 Tensor = Any
@@ -23,12 +24,13 @@ Gradients = list[Tensor | None]
 class TrainingStep(keras.Model):
     """What every backend's SAMTrainer inherits: `sam_step`, and the few things they do otherwise.
 
-    The attributes that the step reads (`rho`, `perturbation`, `num_batch_splits`,
-    `sync_perturbation`, `_masks`) are those of SAMModel.
+    The attributes that the step reads are those of SAMModel.
     """
 
     rho: Any
     perturbation: Callable[..., Gradients]
+    method: Method
+    ascent_steps: int
     num_batch_splits: int | None
     sync_perturbation: bool
     _masks: Any
@@ -44,24 +46,50 @@ class TrainingStep(keras.Model):
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         state = state_variables(self)
-        step = self._gradient_step([read(v) for v in self.trainable_variables])
+        weights = [read(v) for v in self.trainable_variables]
+        step = self._gradient_step(weights)
         if self.num_batch_splits is not None:
             step = over_splits(step, self.num_batch_splits, averaged_state(self, state))
-        loss, y_pred, new_state, gradients = step([read(v) for v in state], (x, y, sample_weight))
+        old_state = [read(v) for v in state]
+        loss, y_pred, new_state, means = step(old_state, (x, y, sample_weight))
+        gradients, ascent = means[: len(weights)], means[len(weights) :]
+        skipped = self._is_spoiled(gradients)
 
         # From here on variables change, and nothing more of the user's code runs.
-        for variable, value in zip(state, new_state, strict=True):
+        of_method = {id(v) for of_rule in self.method_variables for v in of_rule}
+        for variable, old, value in zip(state, old_state, new_state, strict=True):
             if value is not None:
+                if id(variable) in of_method and skipped is not False:
+                    value = ops.where(skipped, old, value)
                 variable.assign(value)
         for metric in self.metrics:
             if metric.name == "loss":
                 examples = ops.shape(next(t for t in tree.flatten(x) if t is not None))[0]
                 # Keras divides each replica's loss by their number, for the sum that follows.
                 metric.update_state(_times(loss, self.replicas()), sample_weight=examples)
+        self.update_ascent(ascent, skipped)
         self._apply_gradients(gradients)
         if self._masks is not None:
             self._masks.apply()
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    @property
+    def method_variables(self) -> State:
+        """The state of the method's three rules, which the step reads and renews."""
+        return [], [], []
+
+    @property
+    def log_ascent(self) -> bool:
+        """Whether the step reports its ascent to `update_ascent`."""
+        return False
+
+    def update_ascent(self, values: Sequence[Tensor], skipped: Any) -> None:
+        """Takes on the norms of gradient and perturbation, and the ascent, of a step.
+
+        Args:
+            values: The three.
+            skipped: Whether the optimizer skips the step for an overflow; `False` or a tensor.
+        """
 
     def replicas(self) -> int:
         """How many replicas share a batch, each with a gradient of its own."""
@@ -79,10 +107,16 @@ class TrainingStep(keras.Model):
         """Brings variables up to date, for callbacks that read or change them during `fit`."""
 
     def _gradient_step(self, weights: list[Tensor]) -> Step:
-        """The SAM gradient of this replica's batch, as the function that `over_splits` takes."""
+        """The SAM gradient of this replica's batch, as the function that `over_splits` takes.
+
+        If the ascent is logged, its three scalars follow the gradients, and are averaged like them.
+        """
         loss_fn = loss_function(self)
         loss_scale = self.optimizer.scale_loss(1.0)  # The number 1.0 without loss scaling.
-        scales_dynamically = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        scales_dynamically = self._scales_dynamically
+        # An overflow in a further ascent step is seen by what it makes of the perturbation.
+        observe = self.log_ascent or (scales_dynamically and self.ascent_steps > 1)
+        places = {id(v): i for i, v in enumerate(state_variables(self))}
         rho = self.rho(self.optimizer.iterations) if callable(self.rho) else self.rho
 
         def scaled_loss_fn(values: Any, state: Any, batch: Any, scale: Any) -> tuple[Tensor, Any]:
@@ -90,31 +124,61 @@ class TrainingStep(keras.Model):
             return _times(loss, scale), (loss, *aux)
 
         differentiated = self._compiled(value_and_grad(scaled_loss_fn))
-        perturbation = self._compiled(self.perturbation)
+        perturbation = self._compiled(lambda *arguments: self.perturbation(*arguments))
 
-        def prepare(gradients: Gradients) -> Gradients:
-            """The gradient of the loss itself: without loss scale and 1/R, and synchronised."""
+        def average(gradients: Gradients) -> Gradients:
+            """The gradients that replicas share, if they share a perturbation."""
             gradients = [None if g is None else dense(g) for g in gradients]
-            if self.sync_perturbation:
-                gradients = self._mean_over_replicas(gradients)
-            return [
-                None if g is None else _times(g, self.replicas() / loss_scale) for g in gradients
-            ]
+            return self._mean_over_replicas(gradients) if self.sync_perturbation else gradients
 
         def step(state: Any, batch: Any) -> tuple[Any, Any, list[Any], Gradients]:
             overflows: list[Tensor] = []
 
             def value_and_gradient(values: Any) -> Any:
                 (_, (loss, *aux)), gradients = differentiated(values, state, batch, loss_scale)
-                if scales_dynamically:
-                    overflows.append(_overflow(gradients))
                 return (loss, aux), gradients
 
-            (loss, (y_pred, new_state)), gradients = sam_gradient(
-                repeatable(value_and_gradient), weights, rho, perturbation, prepare
+            def unscale(gradients: Gradients) -> Gradients:
+                """The gradient of the loss itself, without loss scale and 1/R; NaN on overflow."""
+                factor = self.replicas() / loss_scale
+                if scales_dynamically:
+                    overflow = _overflow(gradients)
+                    overflows.append(overflow)
+                    factor = ops.where(overflow > 0.0, float("nan"), factor)
+                return [None if g is None else _times(g, factor) for g in gradients]
+
+            method_state = tree.map_structure(
+                lambda variable: state[places[id(variable)]], self.method_variables
             )
+            (loss, (y_pred, new_state)), gradients, new_method_state, ascent = sam_gradient(
+                repeatable(value_and_gradient),
+                weights,
+                rho,
+                perturbation,
+                self.method,
+                method_state,
+                ascent_steps=self.ascent_steps,
+                average=average,
+                unscale=unscale,
+                observe=observe,
+            )
+            if new_method_state is not method_state:
+                for variable, value in zip(
+                    tree.flatten(self.method_variables),
+                    tree.flatten(new_method_state),
+                    strict=True,
+                ):
+                    new_state[places[id(variable)]] = value
             if scales_dynamically:
-                gradients = _spoil(gradients, self._sum_over_replicas(sum(overflows)))
+                # Of the first ascent gradient, of further ones, and of the descent gradient. Those
+                # that follow the first may stand in a branch of the program, and stay in there.
+                overflow = sum([*overflows[:1], _overflow(gradients)])
+                if ascent is not None:
+                    overflow = overflow + _overflow([ascent.perturbation_norm])
+                gradients = _spoil(gradients, self._sum_over_replicas(overflow))
+            if self.log_ascent and ascent is not None:
+                rise = _times(ascent.rise, self.replicas())  # As Keras's loss, divided by R.
+                gradients = [*gradients, ascent.gradient_norm, ascent.perturbation_norm, rise]
             return loss, y_pred, new_state, gradients
 
         return step
@@ -122,6 +186,17 @@ class TrainingStep(keras.Model):
     def _apply_gradients(self, gradients: Gradients) -> None:
         """Lets the optimizer step, from the weights as they are."""
         self.optimizer.apply(gradients, self.trainable_variables)
+
+    @property
+    def _scales_dynamically(self) -> bool:
+        return isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+
+    def _is_spoiled(self, gradients: Gradients) -> Any:
+        """Whether the optimizer will skip the step for an overflow: `False`, or a tensor."""
+        present = [g for g in gradients if g is not None]
+        if not self._scales_dynamically or not present:
+            return False
+        return ops.isnan(ops.reshape(present[0], (-1,))[0])  # `_spoil` spares none.
 
     def _mean_over_replicas(self, gradients: Gradients) -> Gradients:
         return gradients

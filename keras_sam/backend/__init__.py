@@ -9,6 +9,7 @@ with the same names:
     compiled(fn)          fn, traced or compiled once for all calls of the same shapes
     dense(tensor)         a gradient as an ordinary tensor
     read(variable)        a variable's present value, which a gradient may be taken at
+    branch(predicate, true_fn, false_fn)    one of the two, as the scalar tensor says
     repeatable(fn)        fn, whose calls all draw the same random numbers
 """
 
@@ -30,4 +31,5 @@ vectorized_map = framework.vectorized_map
 compiled = framework.compiled
 dense = framework.dense
 read = framework.read
+branch = framework.branch
 repeatable = framework.repeatable

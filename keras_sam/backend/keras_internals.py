@@ -3,6 +3,7 @@
 tests/keras_sam/test_keras_internals.py calls each one, so that a Keras that changes them is seen.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -43,3 +44,9 @@ def attach(model: keras.Model, attribute: str, layer: keras.Layer) -> None:
     """Gives a model that may be built already another layer. Keras locks built models."""
     model._tracker.unlock()
     setattr(model, attribute, layer)
+
+
+def release(layer: keras.Layer, variables: Iterable[keras.Variable]) -> None:
+    """Lets a layer forget variables of its own. Keras has no public way to."""
+    for variable in variables:
+        layer._untrack_variable(variable)

@@ -45,6 +45,15 @@ def repeatable(fn: Callable[..., Any]) -> Callable[..., Any]:
     return fn
 
 
+def branch(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """`true_fn()` where the scalar predicate holds, else `false_fn()`: one of the two is computed.
+
+    Both return nests of tensors and `None` of one structure. Within `vectorized_map`, each is
+    computed for the elements that take it.
+    """
+    return tf.cond(predicate, true_fn, false_fn)
+
+
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
     """`fn(values, *args) -> (loss, aux)` becomes `(values, vectors, *args) -> products`.
 

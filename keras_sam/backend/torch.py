@@ -89,6 +89,19 @@ def repeatable(fn: Callable[..., Any]) -> Callable[..., Any]:
     return repeated
 
 
+def branch(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """`true_fn()` where the scalar predicate holds, else `false_fn()`: one of the two is computed.
+
+    Both return nests of tensors and `None` of one structure. Within `vectorized_map`, both are
+    computed and one is chosen.
+    """
+    if not _context.vectorized:
+        return true_fn() if predicate else false_fn()
+    return tree.map_structure(
+        lambda a, b: None if a is None else torch.where(predicate, a, b), true_fn(), false_fn()
+    )
+
+
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
     """`fn(values, *args) -> (loss, aux)` becomes `(values, vectors, *args) -> products`.
 

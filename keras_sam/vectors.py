@@ -1,0 +1,182 @@
+"""Lists of tensors as one long vector: its norm, its products, its moving average.
+
+A list runs parallel to the weights; `None` stands for a tensor that is not there, which counts as
+zero. Arithmetic is in float32, for float64 tensors in float64, whatever Keras's backend makes of
+the two; results have the dtype of the tensors again where the function says so.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+Vector = list[Tensor | None]
+
+EPSILON = 1e-12  # Added to a norm before it divides.
+# (limit, power): entries above the limit are multiplied by this power of two before they are
+# squared. No bit changes below the limit, nothing overflows above it, for up to 2^39 entries.
+_RANGES = {"float32": (2.0**44, 2.0**-84), "float64": (2.0**480, 2.0**-544)}
+
+
+def norm(tensors: Sequence[Tensor | None]) -> Tensor:
+    """The l2 norm of all tensors together: `sqrt(sum_i ||t_i||^2)`.
+
+    Args:
+        tensors: Tensors of any shapes; `None` counts as zero.
+
+    Returns:
+        A scalar, float32 unless a tensor is float64. It is finite where the norm itself is, even if
+        the squares are not.
+
+    Example:
+
+    >>> from keras import ops
+    >>> float(norm([ops.convert_to_tensor([3.0]), None, ops.convert_to_tensor([[4.0]])]))
+    5.0
+    """
+    shrunk, power = shrink(tensors)
+    return plain_norm(shrunk) / power
+
+
+def unit(tensors: Sequence[Tensor | None]) -> Vector:
+    """The vector of length 1 in the same direction, `t / (||t|| + 1e-12)`; zero for zero."""
+    shrunk, _ = shrink(tensors)
+    factor = inverse(plain_norm(shrunk))
+    return [None if t is None else t * ops.cast(factor, t.dtype) for t in shrunk]
+
+
+def dot(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
+    """The scalar product of two vectors."""
+    return _sum(
+        [
+            ops.sum(wide(x) * wide(y))
+            for x, y in zip(a, b, strict=True)
+            if x is not None and y is not None
+        ]
+    )
+
+
+def combine(*terms: tuple[Any, Sequence[Tensor | None]], like: Sequence[Tensor | None]) -> Vector:
+    """`a x + b y + ...`, in the dtypes of `like`; `None` where that is, or where no term is.
+
+    Args:
+        *terms: Pairs `(a, x)` of a number, or a scalar tensor, and a vector.
+        like: The vector whose dtypes the result takes.
+
+    Example:
+
+    >>> from keras import ops
+    >>> x, y = [ops.ones(2), None], [ops.ones(2), ops.ones(1)]
+    >>> [[float(entry) for entry in t] for t in combine((2.0, x), (0.5, y), like=y)]
+    [[2.5, 2.5], [0.5]]
+    """
+    result: Vector = []
+    for like_i, *tensors in zip(like, *(x for _, x in terms), strict=True):
+        products = [
+            scalar(factor, wide_dtype(t.dtype)) * wide(t)
+            for (factor, _), t in zip(terms, tensors, strict=True)
+            if t is not None
+        ]
+        if like_i is None or not products:
+            result.append(None)
+        else:
+            result.append(ops.cast(sum(products[1:], products[0]), like_i.dtype))
+    return result
+
+
+def moving_average(
+    old: Sequence[Tensor], new: Sequence[Tensor | None], decay: float, started: Tensor
+) -> list[Tensor]:
+    """`decay * old + (1 - decay) * new`, in the dtypes of `old`; at the start, `new` itself.
+
+    Args:
+        old: The average so far.
+        new: What enters it; `None` leaves an entry as it is.
+        decay: In [0, 1]. With 0 the result is `new`, bit for bit.
+        started: A scalar tensor, 0 at the first call and above 0 from then on.
+    """
+    result = []
+    for o, n in zip(old, new, strict=True):
+        if n is not None:
+            # Weights of two scalars each, exact in the dtype that they are used in.
+            one, kept, entering = (
+                scalar(number, wide_dtype(o.dtype)) for number in (1.0, decay, 1.0 - decay)
+            )
+            kept = ops.where(started > 0, kept, ops.zeros_like(one))
+            entering = ops.where(started > 0, entering, one)
+            o = ops.cast(kept * wide(o) + entering * wide(n), o.dtype)
+        result.append(o)
+    return result
+
+
+def shrink(tensors: Sequence[Tensor | None]) -> tuple[Vector, Tensor]:
+    """The vector in its wide dtype, times a power of two that keeps its squares finite.
+
+    Returns:
+        The vector and the power: 1, which changes no bit, unless an entry's square, or the sum of
+        the squares, may overflow.
+    """
+    vector = [None if t is None else wide(t) for t in tensors]
+    # A float16 tensor has no entry whose square is beyond float32.
+    candidates = [
+        ops.max(ops.abs(w))
+        for t, w in zip(tensors, vector, strict=True)
+        if t is not None
+        and keras.backend.standardize_dtype(t.dtype) != "float16"
+        and 0 not in t.shape
+    ]
+    if not candidates:
+        return vector, 1.0
+    dtype = common_dtype(candidates)
+    narrowest = "float32" if any(_is_narrow(t) for t in candidates) else "float64"
+    limit, small = (scalar(number, dtype) for number in _RANGES[narrowest])
+    greatest = ops.max(ops.stack([ops.cast(c, dtype) for c in candidates]))
+    power = ops.where(greatest > limit, small, ops.ones_like(small))
+    return [None if t is None else t * ops.cast(power, t.dtype) for t in vector], power
+
+
+def plain_norm(tensors: Sequence[Tensor | None]) -> Tensor:
+    """The norm of a vector that `shrink` returned."""
+    squares = [ops.sum(ops.square(t)) for t in tensors if t is not None]
+    return ops.sqrt(_sum(squares))
+
+
+def inverse(length: Tensor) -> Tensor:
+    """`1 / (length + 1e-12)`, which is finite where there is no direction."""
+    return 1.0 / (length + EPSILON)
+
+
+def scalar(value: Any, dtype: str) -> Tensor:
+    """A number, or a scalar tensor, as a tensor of this dtype; a number at its full precision."""
+    if isinstance(value, int | float):
+        return ops.convert_to_tensor(value, dtype=dtype)
+    return ops.cast(value, dtype)
+
+
+def wide(tensor: Tensor) -> Tensor:
+    """The tensor in the dtype that sums are made in."""
+    return ops.cast(tensor, wide_dtype(tensor.dtype))
+
+
+def wide_dtype(dtype: Any) -> str:
+    """float64 for float64, else float32. Keras's `result_type` knows float64 on TensorFlow only."""
+    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
+
+
+def common_dtype(tensors: Sequence[Tensor]) -> str:
+    """float64 if one of the tensors is, else float32."""
+    return "float32" if all(_is_narrow(t) for t in tensors) else "float64"
+
+
+def _sum(scalars: Sequence[Tensor]) -> Tensor:
+    if not scalars:
+        return ops.zeros((), "float32")
+    dtype = common_dtype(scalars)
+    first, *others = (ops.cast(s, dtype) for s in scalars)
+    return sum(others, first)
+
+
+def _is_narrow(tensor: Tensor) -> bool:
+    return wide_dtype(tensor.dtype) == "float32"
