@@ -1,0 +1,76 @@
+"""Every command of recipes.theory: help, results once, table, figure."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+TINY = {
+    "convergence": "--problems orthogonal rows --batch-sizes 1 2 --rhos-relative 0 0.5 --seeds 2",
+    "stability": "--kinds rank1 commuting --batch-sizes 2 --rhos 0 3 --seeds 2",
+    "matrix_factorization": "--ranks 4 10 --rhos 0.1 --epochs 4 --examples 50 --seeds 2",
+    "signal_noise": "--dimensions 50 100 --signals 1 4 --epochs 10 --max-epochs 30 --seeds 2",
+}
+# What stands in a table, and in how many rows.
+SHOWN = {
+    "convergence": ("factor (bound) |", "checks of the bound of one step, 0 above it"),
+    "stability": ("(6) / exact", "0.8264 centred, 1.4463 with M_4 - H^4"),
+    "matrix_factorization": ("f - f* at the end", "normalised"),
+    "signal_noise": ("SAM, equal loss", "0.03"),
+}
+
+
+def experiment(name):
+    return importlib.import_module(f"recipes.theory.{name}.__main__").EXPERIMENT
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_from_flags_to_table_and_figure(name, tmp_path, capsys):
+    arguments = [*TINY[name].split(), "--output", str(tmp_path)]
+    experiment(name).main(arguments)
+    folder = tmp_path / "theory" / name
+    text = capsys.readouterr().out
+    table = (folder / f"{name}.md").read_text()
+    assert table.strip() in text
+    assert all(part in table for part in SHOWN[name])
+    assert "±" in table or "(x " in table
+    assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+    # What is done is not done again, and gives the same text.
+    lines = (folder / "results.jsonl").read_text()
+    experiment(name).main(arguments)
+    assert (folder / "results.jsonl").read_text() == lines
+    assert (folder / f"{name}.md").read_text() == table
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_bad_flags_are_refused(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        experiment(name).main(["--seeds", "0"])
+    assert stopped.value.code == 2
+    assert "`seeds` must be >= 1. Received: `seeds=0`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_quick_is_a_smaller_grid(name):
+    parser = experiment(name)._parser()
+    whole, quick = (
+        experiment(name).settings(parser.parse_args(arguments)) for arguments in ([], ["--quick"])
+    )
+    assert 0 < len(quick) < len(whole)
+    assert len(set(whole)) == len(whole)
+
+
+def test_help_waits_for_no_framework():
+    """In one process for all: what `--help` imports."""
+    script = (
+        "import importlib, sys\n"
+        f"for name in {list(TINY)}:\n"
+        "    importlib.import_module(f'recipes.theory.{name}.__main__')\n"
+        "print(sorted({'keras', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules)))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.strip() == "[]"
