@@ -15,6 +15,8 @@ from recipes.running.command_line import (
     parsed_config,
     parsed_runtime,
 )
+from recipes.running.flags import Parser
+from recipes.running.interrupt import command
 from recipes.running.recipe import Recipe, find, names
 from tuning.space import STRATEGIES, Space
 from tuning.study import Study
@@ -47,7 +49,7 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> Non
     from tuning.run_study import run_study
 
     local = ["--workers", "0", "--chief-timeout", str(_LOCAL_CHIEF_TIMEOUT)]
-    try:
+    with command("Stopped. The same command goes on from here."):
         text = run_study(
             study,
             runtime=runtime,
@@ -57,12 +59,8 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> Non
             command=["-m", "tuning.rho_search", *arguments, *local],
             chief_timeout=parsed.chief_timeout,
         )
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on from here.")
-    except (RuntimeError, ValueError) as error:
-        sys.exit(str(error))
-    if text is not None:
-        print(text)
+        if text is not None:
+            print(text)
 
 
 def _recipe(arguments: Sequence[str]) -> Recipe | None:
@@ -76,7 +74,7 @@ def _recipe(arguments: Sequence[str]) -> Recipe | None:
 
 
 def _parser(description: str | None, recipe: Recipe | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tuning.rho_search",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -25,7 +25,7 @@ def claim(path: str | os.PathLike[str], settings: Mapping[str, Any], update: boo
     path = pathlib.Path(path)
     mine = json.loads(json.dumps(settings))  # By way of JSON, for what is the same there.
     if path.exists() and not update:
-        differences = _differences(json.loads(path.read_text()), mine)
+        differences = _differences(read_settings(path), mine)
         if differences:
             raise ValueError(
                 f"{path.parent} holds a search with other settings. Take another folder, or allow "
@@ -33,6 +33,25 @@ def claim(path: str | os.PathLike[str], settings: Mapping[str, Any], update: boo
             )
     else:
         write_atomically(path, json.dumps(mine, indent=1).encode())
+
+
+def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The settings in a file.
+
+    Raises:
+        ValueError: If the file holds none, as after a full disk.
+    """
+    path = pathlib.Path(path)
+    try:
+        settings = json.loads(path.read_bytes())
+    except ValueError as error:
+        settings = error
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"{path} is damaged: it must hold the settings of a search. Remove it, and the same "
+            "command goes on with the records that are there."
+        )
+    return settings
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

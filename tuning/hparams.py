@@ -21,7 +21,10 @@ def write_hparams(records: Iterable[Record], folder: str | os.PathLike[str]) -> 
 
     for record in records:
         config = record.config
-        name = f"width={config.width:g},rho={config.rho:g},seed={config.seed}"
+        name = ",".join(
+            f"{key}={value!r}".removesuffix(".0")
+            for key, value in (("width", config.width), ("rho", config.rho), ("seed", config.seed))
+        )
         path = pathlib.Path(folder) / name
         if path.exists():
             continue

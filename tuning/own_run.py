@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import keras_tuner
 
 from keras_sam import SAMModel
+from tuning.fit_arguments import FitArguments
+
+
+def build(build_model: Callable[[float], SAMModel], rho: float, seed: int) -> SAMModel:
+    """The user's model at a rho and a seed.
+
+    Raises:
+        ValueError: If it is not what was asked for.
+    """
+    keras.utils.set_random_seed(seed)
+    model = build_model(rho)
+    if not isinstance(model, SAMModel) or model.rho != rho or not model.compiled:
+        raise ValueError(
+            "`build_model` must return a compiled keras_sam.SAMModel with the rho that it is "
+            f"called with, {rho}. Received: {model!r} with rho {getattr(model, 'rho', None)}"
+        )
+    keras.utils.set_random_seed(seed)
+    return model
 
 
 def own_run(
@@ -20,9 +38,7 @@ def own_run(
     seed: int,
     epochs: int,
     objective: keras_tuner.Objective,
-    test_data: Any,
-    arguments: Sequence[Any],
-    options: Mapping[str, Any],
+    arguments: FitArguments,
 ) -> tuple[SAMModel, dict[str, Any]]:
     """Builds and trains a model, and evaluates it with the weights of its best epoch.
 
@@ -32,9 +48,7 @@ def own_run(
         seed: Set before building and before fitting.
         epochs: How many to train.
         objective: What chooses the epoch.
-        test_data: What is evaluated at the end, or `None`.
-        arguments: Those of `fit`.
-        options: Those of `fit`, by name; callbacks are copied.
+        arguments: Those of `fit`, and the data to test on.
 
     Returns:
         The model, and what is recorded of it.
@@ -44,33 +58,26 @@ def own_run(
     """
     name, direction = objective.name, objective.direction
     began = time.monotonic()
-    keras.utils.set_random_seed(seed)
-    model = build_model(rho)
-    if not isinstance(model, SAMModel) or model.rho != rho:
-        raise ValueError(
-            "`build_model` must return a compiled keras_sam.SAMModel with the rho that it is "
-            f"called with, {rho}. Received: {model!r} with rho {getattr(model, 'rho', None)}"
-        )
-    keras.utils.set_random_seed(seed)
+    model = build(build_model, rho, seed)
     best_epoch = keras.callbacks.EarlyStopping(
         name, mode=direction, patience=epochs, restore_best_weights=True
     )
-    callbacks = [*copy.deepcopy(options.get("callbacks") or []), best_epoch]
-    fitting = {**options, "epochs": epochs, "callbacks": callbacks}
-    history = model.fit(*arguments, **fitting).history
+    with warnings.catch_warnings():
+        # EarlyStopping warns at every epoch of a metric that is not there, which is told below.
+        warnings.filterwarnings("ignore", message="Early stopping conditioned on metric")
+        history = model.fit(**arguments.of_run(epochs, [best_epoch])).history
     if name not in history:
+        hint = ": pass `validation_data`" if name.startswith("val_") else ""
         raise ValueError(
-            f"`objective` must be a metric of a run: {', '.join(history)}. "
+            f"`objective` must be a metric of a run, {', '.join(history)}{hint}. "
             f"Received: `objective={name!r}`"
         )
     values = [value if direction == "max" else -value for value in history[name]]
     diverged = not all(map(math.isfinite, [*values, *history["loss"]]))
     score = max(values)
     test = score if direction == "max" else -score
-    if test_data is not None and not diverged:
-        inputs = test_data if isinstance(test_data, tuple) else (test_data,)
-        metrics = model.evaluate(*inputs, verbose=0, return_dict=True)
-        test = metrics[name.removeprefix("val_")]
+    if arguments.test_data is not None and not diverged:
+        test = arguments.evaluate(model)[name.removeprefix("val_")]
     return model, {
         "rho": rho,
         "seed": seed,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from recipes.reporting.comparison import Comparison
 from recipes.reporting.figures import draw, size_figure
 from recipes.reporting.table import table, to_csv, to_json
+from recipes.running.files import write_atomically
 from tuning.hparams import write_hparams
 from tuning.rho_rule import RhoRule, fit_rho_rule
 from tuning.study import Study
@@ -35,13 +36,13 @@ def write_report(study: Study, report: str = "selected") -> str:
         lines.append(f"Rule: {rule}.")
         rule.save(study.folder / "rho_rule.json")
     text = "\n".join(lines) + "\n"
-    (study.folder / "table.md").write_text(text)
-    (study.folder / "table.csv").write_text(to_csv(found))
-    (study.folder / "table.json").write_text(to_json(found))
+    for name, content in (("md", text), ("csv", to_csv(found)), ("json", to_json(found))):
+        write_atomically(study.folder / f"table.{name}", content.encode())
     if len(found) > 1:
-        size_figure(found, rule).savefig(study.folder / "size.png", dpi=150)
+        drawn = size_figure(found, rule, report)
+        drawn.savefig(study.folder / "size.png", dpi=150)
     else:
-        draw(found, study.folder)
+        draw(found, study.folder, report)
     write_hparams(study.records(), study.folder / "tensorboard")
     return f"{text}\nTable, figure and records: {study.folder}"
 

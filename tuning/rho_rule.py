@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from recipes.reporting.comparison import Comparison
+from recipes.running.files import write_atomically
 
 _RESAMPLES = 1000
 
@@ -51,6 +52,9 @@ class RhoRule:
         sigma: Standard deviation of log(rho) about the line.
         sizes: Numbers of parameters that it was fitted to, at least three.
 
+    Raises:
+        ValueError: If there are fewer than three sizes, or a number is not finite.
+
     Example:
 
     >>> rule = RhoRule(a=0.001, b=0.5, sigma=0.1, sizes=(100, 1000, 10000))
@@ -63,6 +67,18 @@ class RhoRule:
     b: float
     sigma: float
     sizes: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(set(self.sizes)) < 3 or not all(0 < size < math.inf for size in self.sizes):
+            raise ValueError(
+                "`sizes` must be three different positive numbers or more. "
+                f"Received: `sizes={self.sizes}`"
+            )
+        for name in ("a", "b", "sigma"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(
+                    f"`{name}` must be finite. Received: `{name}={getattr(self, name)}`"
+                )
 
     def __call__(self, parameters: float) -> float:
         return self.a * parameters**self.b
@@ -101,7 +117,7 @@ class RhoRule:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the rule as JSON."""
         data = {**dataclasses.asdict(self), "exponent_95": list(self.exponent_interval())}
-        pathlib.Path(path).write_text(json.dumps(data, indent=1))
+        write_atomically(path, json.dumps(data, indent=1).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> RhoRule:

@@ -28,16 +28,18 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recipes.reporting.comparison import Comparison, Outcome, compare
+from recipes.reporting.comparison import Comparison, Outcome, compare, standard_error
 from recipes.reporting.markdown import aligned
-from recipes.running.files import append_line, read_lines
+from recipes.running.files import append_line
 from recipes.running.lock import locked
 from recipes.running.metric import Metric
 from tuning.folder import claim
-from tuning.space import Space
+from tuning.own_records import read_runs
+from tuning.space import Space, checked_seeds
 
 if TYPE_CHECKING:
     from keras_sam import SAMModel
+    from tuning.fit_arguments import FitArguments
 
 
 class RhoSearch:
@@ -50,7 +52,7 @@ class RhoSearch:
     Args:
         build_model: From rho to a new, compiled `keras_sam.SAMModel` with that rho.
         rhos: The grid, or the ends of the range: positive. Defaults to 0.01 to 0.2.
-        seeds: Number of seeds, or the seeds themselves. Defaults to 3.
+        seeds: Number of seeds, or the seeds themselves, integers in [0, 2^32). Defaults to 3.
         objective: What rho (and in each run, the epoch) is chosen by: the name of a metric as in
             `fit`'s history, or a `keras_tuner.Objective`. Defaults to "val_accuracy".
         strategy: "grid", "random", "bayesian" or "hyperband", see `tuning.space.Space`.
@@ -81,7 +83,7 @@ class RhoSearch:
     >>> search.best_rho in (0.05, 0.2)
     True
     >>> print(search.table())  # doctest: +ELLIPSIS
-    |  rho | val_accuracy | ...
+    |  rho | ...
     >>> search.best_model().model.predict(x[64:], verbose=0).shape
     (32, 2)
     """
@@ -99,16 +101,20 @@ class RhoSearch:
     ) -> None:
         import keras_tuner
 
+        if not callable(build_model):
+            raise TypeError(
+                f"`build_model` must be a function of rho. Received: `build_model={build_model!r}`"
+            )
+        if directory is not None and not isinstance(directory, str | os.PathLike):
+            raise TypeError(f"`directory` must be a path. Received: `directory={directory!r}`")
         self.build_model = build_model
-        self.space = Space(strategy, tuple(rhos), trials)
-        self.seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-        if not self.seeds:
-            raise ValueError(f"`seeds` must be one or more. Received: `seeds={seeds}`")
+        self.space = Space(strategy, rhos, trials)
+        self.seeds = checked_seeds(seeds)
         # KerasTuner knows the direction of Keras's metrics.
         self.objective = keras_tuner.Oracle(objective=objective).objective
         self._temporary = tempfile.TemporaryDirectory() if directory is None else None
         self.directory = pathlib.Path(self._temporary.name if self._temporary else directory or "")
-        self._fit_arguments: tuple[tuple[Any, ...], dict[str, Any], Any] = ((), {}, None)
+        self._arguments: FitArguments | None = None
         self._best: tuple[float, int, SAMModel] | None = None
         self._best_mean = -math.inf
 
@@ -116,28 +122,35 @@ class RhoSearch:
         """Searches, with the arguments of `keras.Model.fit` for each run.
 
         Args:
-            *args: Passed on to `fit`.
+            *args: Passed on to `fit`. Data may also be a function that makes them, which each run
+                calls after the random states are set to its seed: for datasets that shuffle.
             test_data: What is evaluated once a run, by the weights of its best epoch, for the gain
-                that is reported: a tuple `(x, y)` or a dataset. Defaults to `None`: the gain is
-                that of the objective itself, on data that rho was chosen by.
-            **kwargs: Passed on to `fit`; callbacks are copied for each run.
+                that is reported: `(x, y)`, `(x, y, sample_weight)`, a dataset, or a function that
+                makes one. Defaults to `None`: the gain is that of the objective itself, on data
+                that rho was chosen by.
+            **kwargs: Passed on to `fit`. Callbacks are copied for each run, or made by a function.
 
         Returns:
             Itself.
 
         Raises:
-            ValueError: If the directory is that of a search with other settings, or the objective
-                is not among the metrics of a run.
+            TypeError: If data are an iterator, which the first run would use up.
+            ValueError: If the directory is that of another search (another network, other data or
+                settings), if a dataset comes in another order at each pass, or if the objective is
+                not among the metrics of a run.
         """
+        from tuning.cluster import is_worker
+        from tuning.fit_arguments import FitArguments, model_fingerprint
+        from tuning.own_run import build
         from tuning.search import search
-        from tuning.trial_runner import is_worker
 
-        self._fit_arguments = (args, kwargs, test_data)
+        self._arguments = arguments = FitArguments(args, kwargs, test_data)
         settings = {
             "space": dataclasses.asdict(self.space),
             "seeds": self.seeds,
             "objective": [self.objective.name, self.objective.direction],
-            "fit": {key: kwargs.get(key) for key in ("epochs", "batch_size", "steps_per_epoch")},
+            "fit": arguments.fingerprint(),
+            "network": model_fingerprint(build(self.build_model, 0.0, self.seeds[0])),
         }
         with contextlib.ExitStack() as stack:
             if not is_worker():
@@ -181,21 +194,31 @@ class RhoSearch:
         return best.rho
 
     def table(self) -> str:
-        """One line a rho, in Markdown: mean and standard error over seeds, the gain paired."""
+        """One line a rho, in Markdown: mean and standard error over seeds, the gain paired.
+
+        Without data to test on, the gain is that of the objective.
+        """
         sign = 1 if self.objective.direction == "max" else -1
-        lines = [["rho", self.objective.name, "test", "gain", "train loss", "diverged"]]
-        for result in self.comparison.results:
-            lines.append(
-                [
-                    f"{result.rho:g}",
-                    f"{sign * result.score:.4f}",
-                    f"{result.test:.4f} ± {result.test_error:.4f}",
-                    f"{result.gain:+.4f} ± {result.gain_error:.4f}" if result.rho else "",
-                    f"{result.train_loss:.4f}",
-                    str(result.diverged or ""),
-                ]
-            )
-        return aligned(lines)
+        tested = self._arguments is not None and self._arguments.test_data is not None
+        header = ["rho", self.objective.name, "test", "gain", "train loss", "diverged"]
+        lines = [header if tested else [name for name in header if name != "test"]]
+        comparison = self.comparison
+        for result in comparison.results:
+            error = standard_error(result.scores.values())
+            cells = {
+                "rho": f"{result.rho:g}",
+                self.objective.name: _with_error(sign * result.score, error),
+                "test": _with_error(result.test, result.test_error),
+                "gain": _with_error(result.gain, result.gain_error, "+") if result.rho else "",
+                "train loss": f"{result.train_loss:.4f}",
+                "diverged": str(result.diverged or ""),
+            }
+            lines.append([cells[name] for name in lines[0]])
+        best, plain = comparison.best, comparison.baseline
+        text = aligned(lines)
+        if best is not None and plain is not None and not best.score > plain.score:
+            text += f"\n\nNo rho beats the plain optimizer by {self.objective.name}."
+        return text
 
     def best_model(self) -> SAMModel:
         """The trained model of the best rho and its best seed, with the weights of its best epoch.
@@ -212,11 +235,11 @@ class RhoSearch:
 
     @property
     def _epochs(self) -> int:
-        return int(self._fit_arguments[1].get("epochs", 1))
+        return 1 if self._arguments is None else self._arguments.epochs
 
     def _trial(self, network: str, rho: float, epochs: int | None) -> float | None:
         """All seeds of one rho, those that are recorded already left out."""
-        from tuning.trial_runner import is_worker
+        from tuning.cluster import is_worker
 
         epochs = self._epochs if epochs is None else epochs
         name = f"-{os.environ['KERASTUNER_TUNER_ID']}" if is_worker() else ""
@@ -243,19 +266,20 @@ class RhoSearch:
         """One run: the model with the weights of its best epoch, and what is recorded of it."""
         from tuning.own_run import own_run
 
-        args, kwargs, test_data = self._fit_arguments
-        return own_run(self.build_model, rho, seed, epochs, self.objective, test_data, args, kwargs)
+        assert self._arguments is not None
+        return own_run(self.build_model, rho, seed, epochs, self.objective, self._arguments)
 
     def _runs(self) -> list[dict[str, Any]]:
-        runs: dict[tuple[float, int, int], dict[str, Any]] = {}
-        for file in sorted(self.directory.glob("records*.jsonl")):
-            for run in read_lines(file, json.loads):
-                runs.setdefault((run["rho"], run["seed"], run["epochs"]), run)
-        return [run for run in runs.values() if run["seed"] in self.seeds]
+        return read_runs(self.directory, self.seeds)
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
+
+
+def _with_error(value: float, error: float, sign: str = "") -> str:
+    text = format(value, f"{sign}.4f")
+    return text if math.isnan(error) else f"{text} ± {error:.4f}"
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from recipes.running.config import RunConfig
 from recipes.running.lock import locked
 from recipes.running.records import Record
 from recipes.running.runtime import Runtime
+from tuning.cluster import check_cluster, is_worker
 from tuning.report import write_report
 from tuning.search import search
 from tuning.study import Study
 from tuning.study_oracle import StudyOracle
 from tuning.study_progress import StudyProgress
-from tuning.trial_runner import is_worker
 from tuning.workers import Workers, end_with_parent
 
 if TYPE_CHECKING:
@@ -55,6 +55,9 @@ def run_study(
         RuntimeError: If another process runs a study in the folder, or all workers have ended.
         ValueError: If the folder is that of a study with other settings.
     """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise ValueError(f"`workers` must be an integer >= 0. Received: `workers={workers!r}`")
+    check_cluster()
     progress = workers_here = None
     with contextlib.ExitStack() as stack:
         if is_worker():
@@ -76,6 +79,7 @@ def run_study(
             silence=silence,
             chief_timeout=chief_timeout,
             watch=_watcher(study, progress, workers_here),
+            scratch=study.folder / f".search{_suffix()}",
         )
     return None if is_worker() else write_report(study, report)
 
@@ -86,7 +90,7 @@ def _trainer(
     """What trains a run of the study in this process, if its record is not there yet."""
     trainer: Trainer | None = None
     # A file for each process: appending is atomic on one machine only.
-    name = f"records-{os.environ['KERASTUNER_TUNER_ID']}" if is_worker() else "records"
+    name = f"records{_suffix()}"
     checked = not is_worker()
 
     def train(config: RunConfig) -> Record:
@@ -110,6 +114,11 @@ def _trainer(
         return record
 
     return train
+
+
+def _suffix() -> str:
+    """What tells a worker's files from those of others."""
+    return f"-{os.environ['KERASTUNER_TUNER_ID']}" if is_worker() else ""
 
 
 def _watcher(

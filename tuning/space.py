@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import math
+import numbers
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +20,28 @@ _RETRIES = 1_000_000
 def rounded(rho: float) -> float:
     """A rho to six significant digits: the same number whether or not it went through gRPC."""
     return float(f"{rho:.6g}")
+
+
+def _rhos(rhos: Iterable[float]) -> tuple[float, ...]:
+    """The rhos, rising, each once."""
+    if isinstance(rhos, str | bytes) or not isinstance(rhos, Iterable):
+        raise TypeError(f"`rhos` must be numbers. Received: `rhos={rhos!r}`")
+    rhos = tuple(rhos)
+    for rho in rhos:
+        if isinstance(rho, bool) or not isinstance(rho, numbers.Real):
+            raise TypeError(f"`rhos` must be numbers. Received: `rhos={rhos!r}`")
+    if not rhos or not all(0 < rho < math.inf for rho in rhos):
+        raise ValueError(
+            "`rhos` must be positive and finite; rho 0 is always run besides. "
+            f"Received: `rhos={rhos}`"
+        )
+    different = {float(rho) for rho in rhos}
+    shortened = tuple(sorted({rounded(rho) for rho in different}))
+    if len(shortened) < len(different):
+        raise ValueError(
+            f"`rhos` must differ within six significant digits. Received: `rhos={rhos}`"
+        )
+    return shortened
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,29 +61,28 @@ class Space:
     """
 
     strategy: str = "grid"
-    rhos: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2)
+    rhos: Sequence[float] = (0.01, 0.02, 0.05, 0.1, 0.2)
     trials: int = 8
     seed: int = 0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rhos", tuple(sorted({rounded(rho) for rho in self.rhos})))
+        object.__setattr__(self, "rhos", _rhos(self.rhos))
         if self.strategy not in STRATEGIES:
             raise ValueError(
                 f"`strategy` must be one of {', '.join(STRATEGIES)}. "
                 f"Received: `strategy={self.strategy!r}`"
-            )
-        if not self.rhos or not all(0 < rho < float("inf") for rho in self.rhos):
-            raise ValueError(
-                "`rhos` must be positive and finite; rho 0 is always run besides. "
-                f"Received: `rhos={self.rhos}`"
             )
         if self.strategy != "grid" and len(self.rhos) < 2:
             raise ValueError(
                 f"`rhos` must give both ends of a range for {self.strategy!r}. "
                 f"Received: `rhos={self.rhos}`"
             )
-        if self.trials < 1:
-            raise ValueError(f"`trials` must be >= 1. Received: `trials={self.trials}`")
+        for name, least in (("trials", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+                raise ValueError(
+                    f"`{name}` must be an integer >= {least}. Received: `{name}={value!r}`"
+                )
 
     @property
     def count(self) -> int | None:
@@ -107,3 +130,23 @@ class Space:
             yield oracles.BayesianOptimizationOracle(max_trials=self.trials, **arguments)
         else:
             yield oracles.HyperbandOracle(max_epochs=epochs, **arguments)
+
+
+def checked_seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    """Seeds, or so many of them from 0 on.
+
+    Raises:
+        TypeError: If they are neither a number nor integers.
+        ValueError: If there are none, or one is there twice or out of range.
+    """
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        seeds = range(seeds)
+    if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
+        raise TypeError(f"`seeds` must be a number or integers. Received: `seeds={seeds!r}`")
+    found = tuple(seeds)
+    for seed in found:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+            raise ValueError(f"`seeds` must be integers in [0, 2^32). Received: `seeds={found}`")
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"`seeds` must be one or more different values. Received: `seeds={found}`")
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pathlib
 from collections.abc import Callable
@@ -14,8 +13,8 @@ from recipes.running.config import RunConfig
 from recipes.running.metric import Metric
 from recipes.running.recipe import find, read_config
 from recipes.running.records import DIVERGED, Record, read_records
-from tuning.folder import claim
-from tuning.space import Space
+from tuning.folder import claim, read_settings
+from tuning.space import Space, checked_seeds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,15 +40,17 @@ class Study:
     seeds: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.base, RunConfig):
+            raise TypeError(f"`base` must be a RunConfig. Received: `base={self.base!r}`")
+        if not isinstance(self.space, Space):
+            raise TypeError(f"`space` must be a Space. Received: `space={self.space!r}`")
         object.__setattr__(self, "folder", pathlib.Path(self.folder))
         object.__setattr__(self, "widths", tuple(float(width) for width in self.widths))
-        object.__setattr__(self, "seeds", tuple(self.seeds))
-        for name in ("widths", "seeds"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise ValueError(
-                    f"`{name}` must be one or more different values. Received: `{name}={values}`"
-                )
+        object.__setattr__(self, "seeds", checked_seeds(self.seeds))
+        if not self.widths or len(set(self.widths)) < len(self.widths):
+            raise ValueError(
+                f"`widths` must be one or more different values. Received: `widths={self.widths}`"
+            )
         # One form for equal studies; and a width out of range is told here.
         configs = [self.base.replace(width=w, rho=0.0, seed=self.seeds[0]) for w in self.widths]
         object.__setattr__(self, "base", configs[0])
@@ -62,7 +63,7 @@ class Study:
     @property
     def networks(self) -> dict[str, float]:
         """From the name that a width has in trials to the width."""
-        return {f"width {width:g}": width for width in self.widths}
+        return {f"width {width!r}": width for width in self.widths}
 
     @property
     def runs(self) -> int | None:
@@ -119,7 +120,7 @@ class Study:
             FileNotFoundError: If there is none.
         """
         folder = pathlib.Path(folder)
-        settings = json.loads((folder / "study.json").read_text())
+        settings = read_settings(folder / "study.json")
         return cls(
             folder=folder,
             base=read_config(settings["base"]),

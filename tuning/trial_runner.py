@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -14,11 +13,24 @@ from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial
 from keras_tuner.errors import FatalRuntimeError
 
+from tuning.cluster import address, is_worker
 from tuning.space import rounded
 from tuning.study_oracle import StudyOracle
 
 # From a network's name, rho and a number of epochs (None: all) to the score; None if it diverged.
 RunTrial: TypeAlias = Callable[[str, float, int | None], float | None]
+
+
+class TrialError(FatalRuntimeError):
+    """A trial raised. KerasTuner would go on after any other error.
+
+    Args:
+        cause: What it raised.
+    """
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(repr(cause))
+        self.cause = cause
 
 
 class TrialRunner(BaseTuner):
@@ -62,7 +74,7 @@ class TrialRunner(BaseTuner):
                 score = self._run(values["network"], rho, values.get("tuner/epochs"))
         except Exception as error:
             # KerasTuner would note a failed trial and go on; only divergence is a result.
-            raise FatalRuntimeError(f"The trial {values} raised {error!r}") from error
+            raise TrialError(error) from error
         if is_worker():
             self._wait_for_chief()
         self._diverged = score is None
@@ -98,26 +110,16 @@ class TrialRunner(BaseTuner):
 
     def _wait_for_chief(self) -> None:
         """Returns once the chief can be reached; KerasTuner itself would wait for an hour."""
-        address = (os.environ["KERASTUNER_ORACLE_IP"], int(os.environ["KERASTUNER_ORACLE_PORT"]))
+        host, port = address()
         deadline = time.monotonic() + self._chief_timeout
         while True:
             try:
-                socket.create_connection(address, timeout=5).close()
+                socket.create_connection((host, port), timeout=5).close()
                 return
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise FatalRuntimeError(
-                        f"No chief at {address[0]}:{address[1]} for {self._chief_timeout:g} s. "
+                        f"No chief at {host}:{port} for {self._chief_timeout:g} s. "
                         "What was trained is in the records."
                     ) from error
             time.sleep(0.2)
-
-
-def is_chief() -> bool:
-    """Whether KerasTuner's environment variables make this process the chief."""
-    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" in os.environ["KERASTUNER_TUNER_ID"]
-
-
-def is_worker() -> bool:
-    """Whether KerasTuner's environment variables make this process a worker."""
-    return "KERASTUNER_ORACLE_IP" in os.environ and not is_chief()

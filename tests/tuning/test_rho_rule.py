@@ -115,3 +115,9 @@ def test_bad_arguments():
             rule.suggest_rho(parameters)
     with pytest.raises(ValueError, match="Received: `confidence=1`"):
         rule.suggest_rho(100, confidence=1)
+
+
+@pytest.mark.parametrize("sizes", [(), (10, 10, 10), (1, 2), (1, 2, -3)])
+def test_a_rule_needs_three_sizes(sizes):
+    with pytest.raises(ValueError, match="`sizes` must be three different positive numbers"):
+        RhoRule(a=1.0, b=0.5, sigma=0.1, sizes=sizes)

@@ -14,6 +14,7 @@ from keras_tuner.errors import FatalRuntimeError
 
 from tuning.search import search
 from tuning.space import Space
+from tuning.trial_runner import TrialRunner
 
 
 def test_a_trial_that_diverges_is_passed_over_and_the_search_goes_on():
@@ -44,7 +45,7 @@ def test_an_error_ends_the_search():
     def run(network, rho, epochs):
         raise KeyError("no such layer")
 
-    with pytest.raises(FatalRuntimeError, match="no such layer"):
+    with pytest.raises(KeyError, match="no such layer"):
         search(("a",), Space(rhos=(0.1,)), run, epochs=1)
 
 
@@ -163,3 +164,58 @@ def test_a_worker_without_a_chief_ends(monkeypatch):
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "one")
     with pytest.raises(FatalRuntimeError, match="No chief at 127.0.0.1"):
         search(("a",), Space(rhos=(0.1,)), lambda *_: math.nan, epochs=1, chief_timeout=0.5)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"IP": "127.0.0.1", "PORT": "abc"}, "ORACLE_PORT must be a port.*PORT=abc"),
+        ({"IP": "127.0.0.1", "PORT": "70000"}, "ORACLE_PORT must be a port.*PORT=70000"),
+        ({"IP": "127.0.0.1"}, "ORACLE_PORT must be set"),
+        ({"PORT": "8000"}, "must be set together"),
+        ({"IP": "no such host", "PORT": "8000"}, "must be an address or a known host"),
+        ({"IP": "192.0.2.1", "PORT": "8000"}, "The chief cannot have the address"),
+        ({"IP": "127.0.0.1", "PORT": "8000", "ID": "../chief"}, "must be made of letters"),
+        ({"IP": "127.0.0.1", "PORT": "8000", "ID": ""}, "TUNER_ID must be set"),
+    ],
+)
+def test_whatever_is_wrong_with_an_address_is_told_at_once(monkeypatch, variables, message):
+    names = {"IP": "ORACLE_IP", "PORT": "ORACLE_PORT", "ID": "TUNER_ID"}
+    for key, value in {"ID": "chief", **variables}.items():
+        monkeypatch.setenv(f"KERASTUNER_{names[key]}", value)
+    with pytest.raises(ValueError, match=message):
+        search(("a",), Space(rhos=(0.1,)), lambda *_: 0.5, epochs=1)
+
+
+def test_a_chief_whose_port_is_in_use_says_so(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+        monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+        with pytest.raises(ValueError, match="free"):
+            search(("a",), Space(rhos=(0.1,)), lambda *_: 0.5, epochs=1)
+
+
+def test_a_chief_that_dies_ends_the_search(monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(free_port()))
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+    monkeypatch.setattr(TrialRunner, "search", lambda self: 1 / 0)
+    with pytest.raises(RuntimeError, match="The chief ended before.*division by zero"):
+        search(("a",), Space(rhos=(0.1,)), lambda *_: 0.5, epochs=1)
+
+
+@pytest.mark.parametrize("name", ["silence", "chief_timeout"])
+@pytest.mark.parametrize("value", [math.nan, 0.0, -1.0, math.inf])
+def test_times_are_positive(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be positive"):
+        search(("a",), Space(rhos=(0.1,)), lambda *_: 0.5, epochs=1, **{name: value})
+
+
+def test_a_scratch_folder_that_a_kill_left_is_removed(tmp_path):
+    scratch = tmp_path / ".search"
+    (scratch / "old").mkdir(parents=True)
+    search(("a",), Space(rhos=(0.1,)), lambda *_: 0.5, epochs=1, scratch=scratch)
+    assert list(tmp_path.iterdir()) == []

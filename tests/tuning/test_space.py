@@ -75,7 +75,7 @@ def test_a_rho_is_the_same_number_whether_or_not_it_went_through_float32():
         ({"rhos": (0.0, 0.1)}, "`rhos` must be positive"),
         ({"rhos": (float("inf"),)}, "`rhos` must be positive and finite"),
         ({"strategy": "random", "rhos": (0.1,)}, "`rhos` must give both ends"),
-        ({"strategy": "random", "trials": 0}, "`trials` must be >= 1"),
+        ({"strategy": "random", "trials": 0}, "`trials` must be an integer >= 1"),
     ],
 )
 def test_bad_arguments(arguments, message):

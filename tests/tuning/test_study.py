@@ -103,7 +103,7 @@ def test_an_interrupted_study_goes_on_where_it_was(whole, tmp_path, monkeypatch)
         return original(self, config, folder, **kwargs)
 
     monkeypatch.setattr(trainer.Trainer, "train", train)
-    with pytest.raises(Exception, match="KilledError"):
+    with pytest.raises(KilledError):
         run_study(study, runtime=QUIET)
     monkeypatch.setattr(trainer.Trainer, "train", original)
     assert len(study.records()) == 3
@@ -151,7 +151,7 @@ def test_divergence_is_recorded_and_the_search_goes_on(tmp_path):
     assert status == {0.0: "finished", 0.1: "finished", 1e20: "diverged"}
     (comparison,) = study.comparisons()
     assert comparison.best.rho == 0.1
-    assert "2 run(s) diverged at rho 1e+20" in text
+    assert "2 runs diverged at rho 1e+20" in text
 
 
 @pytest.mark.slow
@@ -226,11 +226,37 @@ def test_progress_tells_of_each_trial_and_of_the_time_left(tmp_path, capsys, mon
         ({"widths": (1, 1.0)}, "`widths` must be one or more different values"),
         ({"seeds": ()}, "`seeds` must be one or more different values"),
         ({"widths": (-1,)}, "`width` must be > 0"),
+        ({"seeds": (2**32,)}, "`seeds` must be integers in"),
     ],
 )
 def test_bad_studies(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         make_study(tmp_path, **changes)
+
+
+def test_widths_that_read_alike_are_all_studied(tmp_path):
+    study = make_study(tmp_path, widths=(0.05, 0.0500000001))
+    assert list(study.networks.values()) == [0.05, 0.0500000001]
+
+
+@pytest.mark.parametrize("name", ["base", "space"])
+def test_studies_of_the_wrong_type(tmp_path, name):
+    with pytest.raises(TypeError, match=f"`{name}` must be a .*Received: `{name}=3`"):
+        make_study(tmp_path, **{name: 3})
+
+
+def test_a_damaged_study_says_what_to_do(tmp_path):
+    study = make_study(tmp_path)
+    (tmp_path / "study.json").write_text("")
+    with pytest.raises(ValueError, match=r"study\.json is damaged.*Remove it"):
+        study.claim_folder()
+    with pytest.raises(ValueError, match=r"study\.json is damaged"):
+        Study.load(tmp_path)
+
+
+def test_negative_workers(tmp_path):
+    with pytest.raises(ValueError, match="`workers` must be an integer >= 0"):
+        run_study(make_study(tmp_path), runtime=QUIET, workers=-1)
 
 
 def test_the_command_line(tmp_path, capsys):
