@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.datasets.data import SHARD_BY_BATCH, Data
-from recipes.datasets.label_noise import noisy_labels
+from recipes.datasets.label_noise import check_labels, noisy_labels
 from recipes.datasets.split import Split, check_integer
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -63,6 +63,8 @@ def in_memory(
     order = np.random.default_rng([split.fixed_by, len(labels)]).permutation(len(labels))
     validation = order[:held_out]
     training = order[held_out : held_out + count]
+    for part in (labels, test[1]):
+        check_labels(part, classes)
     noisy = _noisy(labels[training], classes, split)
     label_type = noisy.dtype if classes is None else tf.int64
     steps = count // batch_size

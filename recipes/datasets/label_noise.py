@@ -96,6 +96,25 @@ def noisy_labels(
     ```
     """
     labels = np.asarray(labels)
+    check_labels(labels, classes)
+    shifts = label_shifts(labels.size, classes, label_noise, noise_kind, seed)
+    return ((labels + shifts) % classes).astype(labels.dtype)
+
+
+def check_labels(labels: np.ndarray, classes: int | None) -> None:
+    """Raises a ValueError unless labels are a vector of integers in [0, classes).
+
+    Args:
+        labels: An array.
+        classes: Number of classes; `None` where labels are no classes, but finite numbers.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if classes is None:
+        if not np.isfinite(labels).all():
+            raise ValueError("`labels` must be finite. Received: NaN or infinite ones")
+        return
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             "`labels` must be a vector of integers. "
@@ -106,5 +125,3 @@ def noisy_labels(
             f"`labels` must lie in [0, {classes}). "
             f"Received: `labels` from {labels.min()} to {labels.max()}"
         )
-    shifts = label_shifts(labels.size, classes, label_noise, noise_kind, seed)
-    return ((labels + shifts) % classes).astype(labels.dtype)

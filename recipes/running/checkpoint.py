@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -73,7 +76,7 @@ class Checkpoint:
         """What was saved as `progress`; `None` without a file."""
         if not self.path.exists():
             return None
-        with np.load(self.path, allow_pickle=False) as file:
+        with self._opened() as file:
             return _plain(file[_PROGRESS])
 
     def restore(self, variables: Sequence[keras.Variable]) -> dict[str, Any]:
@@ -83,7 +86,7 @@ class Checkpoint:
             ValueError: If the file is that of other variables, or of another number of replicas.
                 No variable is changed then.
         """
-        with np.load(self.path, allow_pickle=False) as file:
+        with self._opened() as file:
             arrays = dict(file)
         del arrays[_PROGRESS]
         state = _plain(arrays.pop(_PLAIN)) if _PLAIN in arrays else {}
@@ -111,8 +114,26 @@ class Checkpoint:
         return state
 
     def remove(self) -> None:
-        """Removes the file, if it is there."""
+        """Removes the file, if it is there, and what killed processes have left of others."""
         self.path.unlink(missing_ok=True)
+        self.clean()
+
+    def clean(self) -> None:
+        """Removes what processes that were killed while they wrote have left."""
+        for left in self.path.parent.glob(f".{self.path.name}.*"):
+            left.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                yield file
+        # NumPy takes what is no archive for a pickle, and says so.
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{self.path} is damaged; remove it to start this run afresh. "
+                f"Received: a file of {self.path.stat().st_size} bytes ({type(error).__name__})"
+            ) from error
 
 
 def _bytes(data: Mapping[str, Any]) -> np.ndarray:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from recipes.running.config import RunConfig
-from recipes.running.flags import add_flag, add_flags, field_names, given
+from recipes.running.flags import Parser, add_flag, add_flags, field_names, given
+from recipes.running.interrupt import command
 from recipes.running.recipe import Recipe
 from recipes.running.runtime import Runtime
 
@@ -17,7 +17,7 @@ OUTPUT = pathlib.Path("runs")
 
 def main(recipe: Recipe, description: str | None, arguments: Sequence[str] | None = None) -> None:
     """Runs one training of a recipe as the command line asks, and prints its summary."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {recipe.module}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,15 +44,11 @@ def main(recipe: Recipe, description: str | None, arguments: Sequence[str] | Non
 
     folder = parsed.output / recipe.name / config.name(recipe.default)
     print(f"{recipe.name}: {folder}")
-    if find_record(config, folder.parent / "records.jsonl") is not None:
-        print("This run was finished before; its record says:")
-    try:
+    with command("Stopped. The same command goes on from the last finished epoch."):
+        if find_record(config, folder.parent / "records.jsonl") is not None:
+            print("This run was finished before; its record says:")
         record = train(config, folder, runtime=runtime)
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on from the last finished epoch.")
-    except (RuntimeError, ValueError) as error:
-        sys.exit(str(error))
-    print(summary(record))
+        print(summary(record))
 
 
 def add_config_flags(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
-import numbers
 import re
-import types
 import typing
 import urllib.parse
 from collections.abc import Mapping
@@ -15,13 +12,26 @@ from typing import Any
 
 from recipes.datasets.label_noise import NOISE_KINDS
 from recipes.datasets.split import Split
-from recipes.running.flags import setting
+from recipes.running.flags import cast_fields, setting
 
 # The longest folder name that common file systems take, less room for suffixes.
 _LONGEST_NAME = 200
 
+# Those of keras_sam.sparsity, which imports Keras: settings alone need not wait for that.
+PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
+
 # Strings that read like another value, and are told from it by quotes.
 _LITERAL = re.compile(r"[-+.\d].*|inf|nan|None|True|False|")
+
+
+class _Missing:
+    """Stands for an option that a config does not have."""
+
+    def __repr__(self) -> str:
+        return "(none)"
+
+
+_MISSING = _Missing()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +97,7 @@ class RunConfig:
     num_batch_splits: int | None = setting(None, "parts of a batch with a perturbation each")
     sync_perturbation: bool = setting(False, "one perturbation for all replicas")
     sparsity: float = setting(0.0, "share of the kernels' weights pruned before training")
-    pruner: str = setting("random", "score by which weights are pruned")
+    pruner: str = setting("random", "score by which weights are pruned", PRUNERS)
     label_noise: float = setting(0.0, "share of wrong training labels")
     noise_kind: str = setting("symmetric", "kind of label noise", NOISE_KINDS)
     validation_split: float = setting(0.1, "share of the training examples to select by")
@@ -108,13 +118,14 @@ class RunConfig:
     mixed_precision: str | None = setting(None, "dtype of the computation", ("float16", "bfloat16"))
 
     def __post_init__(self) -> None:
-        for field, kind in zip(dataclasses.fields(self), _kinds().values(), strict=True):
-            value = _cast(field.name, getattr(self, field.name), kind)
-            object.__setattr__(self, field.name, value)
+        cast_fields(self)
         for name in ("width", "learning_rate", "decay"):
             self._require(name, getattr(self, name) > 0, "> 0")
         for name in ("rho", "weight_decay", "seed", "warmup_steps"):
             self._require(name, getattr(self, name) >= 0, ">= 0")
+        for name in ("seed", "data_seed"):
+            value = getattr(self, name)
+            self._require(name, value is None or value < 2**32, "below 2^32")
         for name in ("epochs", "batch_size", "num_batch_splits", "take", "patience"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, ">= 1")
@@ -156,11 +167,11 @@ class RunConfig:
         The recipe's own options are named like settings.
         """
         mine, others = _flat(self), _flat(other)
-        return {
-            key: (mine.get(key), others.get(key))
+        pairs = {
+            key: (mine.get(key, _MISSING), others.get(key, _MISSING))
             for key in [*mine, *(key for key in others if key not in mine)]
-            if mine.get(key) != others.get(key)
         }
+        return {key: pair for key, pair in pairs.items() if not _same(*pair)}
 
     @property
     def split(self) -> Split:
@@ -233,28 +244,6 @@ def _check_known(names: Mapping[str, Any]) -> None:
         )
 
 
-def _cast(name: str, value: Any, kind: Any) -> Any:
-    """The value in the one form that equality and names rely on: 4 as a width is 4.0."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
-    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise ValueError(f"`{name}` must be finite. Received: `{name}={value}`")
-        return float(value)
-    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    if kind in (bool, str) and isinstance(value, kind):
-        return value
-    if typing.get_origin(kind) is tuple and isinstance(value, tuple | list):
-        return tuple(_cast(name, item, float) for item in value)
-    if typing.get_origin(kind) is Mapping and isinstance(value, Mapping):
-        return dict(value)
-    expected = getattr(kind, "__name__", str(kind))
-    raise TypeError(f"`{name}` must be of type {expected}. Received: `{name}={value!r}`")
-
-
 def _flat(config: RunConfig) -> dict[str, Any]:
     flat = {
         field.name: getattr(config, field.name)
@@ -262,6 +251,10 @@ def _flat(config: RunConfig) -> dict[str, Any]:
         if field.name != "options"
     }
     return {**flat, **config.options}
+
+
+def _same(first: Any, second: Any) -> bool:
+    return first == second and isinstance(first, bool) == isinstance(second, bool)
 
 
 def _text(value: Any) -> str:

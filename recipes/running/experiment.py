@@ -13,7 +13,6 @@ import itertools
 import json
 import math
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from recipes.running.command_line import OUTPUT
 from recipes.running.environment import environment
 from recipes.running.files import append_line, finite, read_lines, with_nan, write_atomically
-from recipes.running.flags import add_flags, field_names, given
+from recipes.running.flags import Parser, add_flags, field_names, given
+from recipes.running.interrupt import command
 from recipes.running.lock import locked
 
 if TYPE_CHECKING:
@@ -135,14 +135,8 @@ class Experiment:
         except (TypeError, ValueError) as error:
             parser.error(str(error))
         folder = parsed.output / self.name
-        try:
-            with locked(folder):
-                results = self._results(folder / "results.jsonl", settings)
-                text, drawn = self._show(folder, results)
-        except KeyboardInterrupt:
-            sys.exit("Stopped. The same command goes on with what is missing.")
-        except (RuntimeError, ValueError) as error:
-            sys.exit(str(error))
+        with command("Stopped. The same command goes on with what is missing."), locked(folder):
+            text, drawn = self._show(folder, self._results(folder / "results.jsonl", settings))
         print(text)
         print(drawn)
 
@@ -200,7 +194,7 @@ class Experiment:
         return text, drawn
 
     def _parser(self) -> argparse.ArgumentParser:
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=f"python -m {self.module}",
             description=self.description,
             formatter_class=argparse.RawDescriptionHelpFormatter,

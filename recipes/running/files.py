@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import math
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Writes a file so that a crash leaves the old content or the new, never a part."""
+    """Writes a file so that a crash leaves the old content or the new, never a part.
+
+    Raises:
+        OSError: If it cannot be written, with the file's name. The old content is still there.
+    """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 def append_line(path: str | os.PathLike[str], text: str) -> None:
@@ -31,15 +43,16 @@ def append_line(path: str | os.PathLike[str], text: str) -> None:
     crash tore off before is closed by a newline first, so that it costs no line but itself.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     line = text.encode() + b"\n"
-    with open(path, "ab+", buffering=0) as file:
+    with _naming(path), open(path, "ab+", buffering=0) as file:
         if file.tell() > 0:
             file.seek(-1, os.SEEK_END)
             line = line if file.read(1) == b"\n" else b"\n" + line
         written = file.write(line)  # Unbuffered: one system call, which appends whatever the seek.
         if written != len(line):
-            raise OSError(f"Only {written} of {len(line)} bytes of a line went to {path}.")
+            raise OSError(errno.ENOSPC, f"Only {written} of {len(line)} bytes were written")
         os.fsync(file.fileno())
 
 
@@ -48,7 +61,7 @@ def read_lines(file: str | os.PathLike[str], parse: Callable[[str], T]) -> list[
 
     Args:
         file: The file; if it does not exist, it has no lines.
-        parse: From a line to what it stands for, or a ValueError, TypeError or KeyError.
+        parse: From a line to what it stands for; for a line that is none, it raises.
     """
     file = pathlib.Path(file)
     if not file.exists():
@@ -59,13 +72,24 @@ def read_lines(file: str | os.PathLike[str], parse: Callable[[str], T]) -> list[
             continue
         try:
             parsed.append(parse(line.decode()))
-        except (ValueError, TypeError, KeyError) as error:
+        except Exception as error:  # Whatever odd JSON leads to.
             warnings.warn(
                 f"{file}, line {number}, is no record (torn by a crash?) and is skipped: "
                 f"{line[:60]!r}... ({type(error).__name__})",
                 stacklevel=2,
             )
     return parsed
+
+
+@contextlib.contextmanager
+def _naming(path: pathlib.Path) -> Iterator[None]:
+    """Lets an error say which file it is about, as those of `write` do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def finite(value: Any) -> Any:

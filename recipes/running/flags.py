@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that answers a mistake by what is wrong, not by all flags that there are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nAll flags: {self.prog} --help\n")
 
 
 def setting(default: Any, text: str, choices: Sequence[Any] | None = None) -> Any:
@@ -109,3 +118,38 @@ def _shown(default: Any) -> str:
     if isinstance(default, tuple):
         return " ".join(map(str, default))
     return "none" if default is None else str(default)
+
+
+def cast_fields(instance: Any) -> None:
+    """Gives the fields of a frozen dataclass the one form that equality relies on: 4 is 4.0.
+
+    Raises:
+        TypeError: If a field is of another type than it is declared to be.
+        ValueError: If a number is not finite.
+    """
+    kinds = typing.get_type_hints(type(instance))
+    for field in dataclasses.fields(instance):
+        value = _cast(field.name, getattr(instance, field.name), kinds[field.name])
+        object.__setattr__(instance, field.name, value)
+
+
+def _cast(name: str, value: Any, kind: Any) -> Any:
+    """The value in the one form that equality and names rely on: 4 as a width is 4.0."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
+    if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"`{name}` must be finite. Received: `{name}={value}`")
+        return float(value)
+    if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    if kind in (bool, str) and isinstance(value, kind):
+        return value
+    if typing.get_origin(kind) is tuple and isinstance(value, tuple | list):
+        return tuple(_cast(name, item, typing.get_args(kind)[0]) for item in value)
+    if typing.get_origin(kind) is Mapping and isinstance(value, Mapping):
+        return dict(value)
+    expected = getattr(kind, "__name__", str(kind))
+    raise TypeError(f"`{name}` must be of type {expected}. Received: `{name}={value!r}`")

@@ -27,11 +27,23 @@ def load_data(config: RunConfig) -> Data:
 
 
 def build_network(config: RunConfig, data: Data) -> keras.Model:
-    """The plain network of a run, with the initial weights of its seed."""
+    """The plain network of a run, with the initial weights of its seed.
+
+    Raises:
+        ValueError: If the network is too large for the memory, or the recipe refuses the settings.
+    """
     recipe = find(config.recipe)
     assert recipe.network is not None
     with _mixed_precision(config.mixed_precision):
-        return recipe.network(config, data)
+        try:
+            return recipe.network(config, data)
+        except Exception as error:
+            if not _out_of_memory(error):
+                raise
+            raise ValueError(
+                "`width` must be small enough for the network to fit into memory. "
+                f"Received: `width={config.width:g}`"
+            ) from error
 
 
 def build_loss(config: RunConfig) -> keras.losses.Loss:
@@ -64,3 +76,12 @@ def _mixed_precision(dtype: str | None) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether a framework could not allocate: each has an error and a text of its own."""
+    if isinstance(error, MemoryError | OverflowError):
+        return True
+    texts = ("OOM", "RESOURCE_EXHAUSTED", "ResourceExhausted", "not enough memory", "too large")
+    text = f"{type(error).__name__} {error}"
+    return any(part in text for part in texts)

@@ -52,6 +52,9 @@ class Run:
         self.training = training
         self.metric = metric
         self.checkpoint = Checkpoint(folder / "checkpoint.npz")
+        self.checkpoint.clean()
+        for left in folder.glob(".model.*.keras"):  # Of a process that was killed.
+            left.unlink(missing_ok=True)
         self.curves: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._restore()
@@ -137,6 +140,7 @@ class Run:
         self.seconds = progress["seconds"]
 
     def _save_model(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".model.{os.getpid()}.keras"
         self.training.save(temporary)
         os.replace(temporary, self.folder / "model.keras")

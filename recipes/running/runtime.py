@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from recipes.running.environment import cpu, environment
-from recipes.running.flags import setting
+from recipes.running.flags import cast_fields, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,9 @@ class Runtime:
             this; 0 writes one after each epoch. Defaults to 0.
 
     Raises:
-        ValueError: If `steps_per_execution` is below 1 or `checkpoint_seconds` is negative.
+        TypeError: If a field is of the wrong type.
+        ValueError: If `steps_per_execution` is below 1, or `checkpoint_seconds` is negative or not
+            finite.
     """
 
     jit: bool | None = setting(None, "compile the step by XLA (default: on accelerators)")
@@ -48,6 +50,7 @@ class Runtime:
     checkpoint_seconds: float = setting(0.0, "least time between two checkpoints")
 
     def __post_init__(self) -> None:
+        cast_fields(self)
         if self.steps_per_execution is not None and self.steps_per_execution < 1:
             raise ValueError(
                 "`steps_per_execution` must be >= 1 or None. "
@@ -120,8 +123,19 @@ class Runtime:
             return None
         import tensorflow as tf
 
+        known = [
+            device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()
+        ]
+        asked = [
+            device.upper().removeprefix("/").removeprefix("DEVICE:")
+            for device in self.devices or ()
+        ]
+        if not set(asked) <= set(known):
+            raise ValueError(
+                f"`devices` must be among {', '.join(known)}. Received: `devices={self.devices}`"
+            )
         devices: Sequence[str] = self.devices or [
-            f"GPU:{index}" for index, _ in enumerate(tf.config.list_logical_devices("GPU"))
+            device for device in known if device.startswith("GPU:")
         ]
         if len(devices) > 1 or self.devices:
             return mirrored(tuple(devices))

@@ -9,6 +9,7 @@ not run again: its record is returned.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import json
@@ -24,6 +25,7 @@ import tensorflow as tf
 
 from recipes.datasets.data import Data
 from recipes.running import parts
+from recipes.running.checkpoint import Checkpoint
 from recipes.running.compiled import Compiled
 from recipes.running.config import RunConfig
 from recipes.running.fit import Fit
@@ -116,6 +118,7 @@ class Trainer:
         path = pathlib.Path(records) if records is not None else folder.parent / "records.jsonl"
         finished = find_record(config, *path.parent.glob("records*.jsonl"))
         if finished is not None:
+            _clean(folder)
             return finished
         with locked(folder, wait):
             if wait:
@@ -170,6 +173,13 @@ class Trainer:
             while len(self._compiled) > _MODELS_KEPT:
                 self._compiled.popitem(last=False)
         return self._compiled[key]
+
+
+def _clean(folder: pathlib.Path) -> None:
+    """Removes the checkpoint of a finished run, whose process was killed before it could."""
+    if (folder / "checkpoint.npz").exists():
+        with contextlib.suppress(RuntimeError), locked(folder):
+            Checkpoint(folder / "checkpoint.npz").remove()
 
 
 def _in_one_batch(dataset: Any, examples: int) -> Any:

@@ -87,6 +87,10 @@ def test_numbers_have_one_form():
         ({"milestones": (1.0,)}, "`milestones` must be rising"),
         ({"decay": 1.5}, r"`decay` must be in \(0, 1\]"),
         ({"schedule": "linear"}, "`schedule` must be one of constant, step, cosine"),
+        ({"pruner": "bogus"}, "`pruner` must be one of random, magnitude, snip, grasp, synflow"),
+        ({"seed": 2**32}, r"`seed` must be below 2\^32"),
+        ({"options": {"seed": 1}}, "`options` must not have the names of other settings"),
+        ({"options": {"rho": 1}}, "`options` must not have the names of other settings"),
         ({"optimizer": "lion"}, "`optimizer` must be one of sgd"),
         ({"mixed_precision": "int8"}, "`mixed_precision` must be one of float16"),
         ({"validation_split": 0.0}, r"`validation_split` must be in \(0, 1\)"),
@@ -112,3 +116,31 @@ def test_unknown_settings_are_refused():
     for call in (lambda: DEFAULT.replace(rhos=1), lambda: RunConfig.from_dict({"rhos": 1})):
         with pytest.raises(ValueError, match="Received: `rhos`"):
             call()
+
+
+OPTIONS = st.one_of(
+    st.integers(-3, 30),
+    st.floats(0, 2),
+    st.booleans(),
+    st.none(),
+    st.sampled_from(["2", "2.0", "a/b", "a|b", "True", "None", "", "'2'", "a,b=c", "..", "%2F"]),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["x", "y"]), OPTIONS),
+    st.dictionaries(st.just("x"), OPTIONS),
+)
+def test_options_that_differ_never_share_a_name(first, second):
+    base = RunConfig(recipe="digits")
+    a, b = base.replace(options=first), base.replace(options=second)
+    kinds = [{k: (v, isinstance(v, bool)) for k, v in each.items()} for each in (first, second)]
+    assert (a.name(base) == b.name(base)) == (kinds[0] == kinds[1])
+    assert "/" not in a.name(base)
+
+
+def test_the_pruners_are_those_of_the_library():
+    from keras_sam.sparsity.pruning import SCORES
+    from recipes.running.config import PRUNERS
+
+    assert set(PRUNERS) == set(SCORES)

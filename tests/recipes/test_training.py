@@ -195,6 +195,40 @@ def test_a_folder_in_use_is_refused(tmp_path):
         train(config(), tmp_path / "run", runtime=QUIET)
 
 
+def test_a_finished_run_that_was_killed_before_it_cleaned_up_is_cleaned(tmp_path):
+    record = train(config(epochs=1), tmp_path / "run", runtime=Runtime(progress=False))
+    (tmp_path / "run").mkdir()
+    for name in ("checkpoint.npz", ".checkpoint.npz.77"):
+        (tmp_path / "run" / name).write_bytes(b"left")
+    assert train(config(epochs=1), tmp_path / "run", runtime=QUIET) == record
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_too_large_for_the_memory(tmp_path):
+    with pytest.raises(ValueError, match=r"`width` must be small enough.*`width=1e\+09`"):
+        train(config(width=1e9), tmp_path / "run", runtime=QUIET)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("jit", "no"), ("deterministic", "no"), ("progress", 1), ("csv", None)),
+        *(("steps_per_execution", 2.5), ("devices", "CPU:0"), ("devices", (0,))),
+        *(("checkpoint_seconds", "3"), ("save_model", "yes")),
+    ],
+)
+def test_a_runtime_of_the_wrong_types(field, value):
+    with pytest.raises(TypeError, match=f"`{field}` must be of type .*Received: `{field}="):
+        Runtime(**{field: value})
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute")
+def test_devices_that_are_not_there():
+    with pytest.raises(ValueError, match="`devices` must be among CPU:0, CPU:1.*CPU:7"):
+        Runtime(devices=("CPU:7",)).strategy()
+    assert Runtime(devices=("/cpu:0",)).strategy().num_replicas_in_sync == 1
+
+
 def test_divergence_is_recorded(tmp_path):
     record = train(config(learning_rate=1e20, epochs=5), tmp_path / "run", runtime=QUIET)
 
