@@ -12,12 +12,14 @@ import pathlib
 from collections.abc import Sequence
 
 from recipes.reporting.comparison import REPORTS, comparisons
+from recipes.running.flags import Parser
+from recipes.running.interrupt import command
 from recipes.running.records import read_records
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table of a folder's records and draws its figures."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m recipes.figures",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -37,12 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from recipes.reporting.figures import draw
     from recipes.reporting.table import table
 
-    found = comparisons(read_records(parsed.folder), parsed.report)
-    if not found:
-        parser.error(f"there are no records below {parsed.folder}")
-    print(table(found))
-    for path in draw(found, parsed.output or parsed.folder):
-        print(path)
+    with command("Stopped."):
+        found = comparisons(read_records(parsed.folder), parsed.report)
+        if not found:
+            parser.error(f"there are no records below {parsed.folder}")
+        print(table(found))
+        for path in draw(found, parsed.output or parsed.folder, parsed.report):
+            print(path)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ PACKAGES = ("keras_sam", "recipes", "tuning")
 # floor is above all of them.
 FLOORS = {
     "keras_sam": [
-        ["backend", "validation"],
-        ["loss_function", "perturbation", "masks", "batches"],
+        ["backend", "validation", "vectors"],
+        ["loss_function", "perturbation", "masks", "batches", "schedules", "selection"],
+        ["methods"],
         ["sam_gradient", "m_sharpness"],
         ["training_step"],
         ["trainers"],
-        ["masked", "wrapper"],
+        ["masked", "wrapper", "arguments", "method_state"],
+        ["with_method", "ascent_log"],
         ["sam_model"],
     ],
     "recipes": [["datasets", "networks"], ["running"], ["reporting"]],

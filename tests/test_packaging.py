@@ -19,6 +19,16 @@ def imported(path):
             yield node.module
 
 
+def test_one_version_everywhere():
+    from importlib.metadata import version
+
+    import keras_sam
+
+    assert keras_sam.__version__ == version("keras_sam")
+    assert f"\n## {keras_sam.__version__}\n" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"\nversion: {keras_sam.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
 def test_every_import_is_declared():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")

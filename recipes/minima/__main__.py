@@ -33,7 +33,10 @@ EXPERIMENT = Experiment(
     line=line,
     table=table,
     figure=figure,
-    quick={"dataset": "digits", "width": 0.3, "train_size": 200, "batch_size": 50, "goal": 0.01},
+    quick={
+        **{"dataset": "digits", "width": 0.2, "train_size": 100, "batch_size": 50, "goal": 0.05},
+        **{"max_steps": 3000, "rho": (0.0, 0.1), "seeds": 1},
+    },
     environment=place,
 )
 

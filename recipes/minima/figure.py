@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from recipes.minima.report import by_rho, diverged
 from recipes.reporting.axes import SAM
 from recipes.reporting.comparison import standard_error
+from recipes.reporting.titles import count
 from recipes.running.experiment import Result
 
 
@@ -49,6 +50,7 @@ def figure(results: Sequence[Result]) -> Figure:
         seeds = max(len(group) for _, group in groups)
         drawn.suptitle(
             f"{one.dataset}, {one.train_size} examples, width {one.width:g}, learning rate "
-            f"{one.learning_rate:g}: minima of SGD and SAM, {seeds} seed(s), bars: standard error"
+            f"{one.learning_rate:g}: minima of SGD and SAM, {count(seeds, 'seed')}, "
+            "bars: standard error"
         )
     return drawn

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from recipes.reporting.comparison import mean, standard_error
 from recipes.reporting.markdown import aligned
+from recipes.reporting.titles import count
 from recipes.running.experiment import Result
 
 
@@ -46,12 +47,12 @@ def table(results: Sequence[Result]) -> str:
         cells = [_cell([value(result) for result in fine], form) for value, form in columns]
         lines.append(["SGD" if rho == 0 else f"{rho:g}", str(len(fine)), *cells])
         if len(fine) < len(group):
-            notes.append(f"rho {rho:g}: {len(group) - len(fine)} run(s) diverged.")
+            notes.append(f"rho {rho:g}: {count(len(group) - len(fine), 'run')} diverged.")
         late = [result for result in fine if result["loss"] > result.setting.goal]
         if late:
             notes.append(
-                f"rho {rho:g}: {len(late)} run(s) above the goal of {late[0].setting.goal:g} "
-                f"at the end."
+                f"rho {rho:g}: {count(len(late), 'run')} above the goal of "
+                f"{late[0].setting.goal:g} at the end."
             )
     return "\n".join([aligned(lines), "", *notes])
 

@@ -35,6 +35,8 @@ class Outcome:
         score: The validation metric, turned so that higher is better; NaN if the run diverged.
         test: The test metric; NaN if the run diverged.
         train_loss: Training loss of the final weights; NaN if the run diverged.
+        loss: The validation loss that goes with the score, which tells rhos of equal scores apart.
+            Defaults to NaN, unknown.
     """
 
     rho: float
@@ -42,6 +44,7 @@ class Outcome:
     score: float
     test: float
     train_loss: float
+    loss: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,7 @@ class RhoResult:
             ended.
         train_losses: From seed to training loss, of the runs that did not diverge.
         diverged: Number of runs that diverged.
+        losses: From seed to validation loss, of the runs that did not diverge.
     """
 
     rho: float
@@ -64,11 +68,22 @@ class RhoResult:
     gains: Mapping[int, float]
     train_losses: Mapping[int, float]
     diverged: int
+    losses: Mapping[int, float] = dataclasses.field(default_factory=dict)
 
     @property
     def score(self) -> float:
         """Mean validation score."""
         return mean(self.scores.values())
+
+    @property
+    def merit(self) -> tuple[float, float]:
+        """What rhos are chosen by: the mean score, among equals the mean validation loss.
+
+        Small validation sets give equal scores; to take the smallest rho of them would bias it.
+        """
+        loss = mean(self.losses.values())
+        # Rounded, since equal means of fractions may differ in the last bit.
+        return round(self.score, 12), -math.inf if math.isnan(loss) else -loss
 
     @property
     def test(self) -> float:
@@ -121,7 +136,10 @@ class Comparison:
 
     @property
     def best(self) -> RhoResult | None:
-        """SAM at the rho with the best mean validation score; the smaller rho among equals.
+        """SAM at the rho with the best mean validation score.
+
+        Among equals it is the one with the lowest validation loss, and where that is equal or
+        unknown the smallest.
 
         A rho at which a run diverged, or with fewer seeds than others, is not chosen. `None` if
         there is none to choose.
@@ -129,7 +147,7 @@ class Comparison:
         candidates = [r for r in self.results if r.rho > 0 and r.scores and not r.diverged]
         seeds = max((len(r.scores) for r in candidates), default=0)
         candidates = [r for r in candidates if len(r.scores) == seeds]
-        return max(candidates, key=lambda r: r.score, default=None)
+        return max(candidates, key=lambda r: r.merit, default=None)
 
     def at(self, rho: float) -> RhoResult | None:
         """The result at a rho, `None` if there is none."""
@@ -182,6 +200,7 @@ def compare(
                 },
                 train_losses={run.seed: run.train_loss for run in ended},
                 diverged=len(runs) - len(ended),
+                losses={run.seed: run.loss for run in ended},
             )
         )
     return Comparison(parameters, tuple(results), config, width, metric)
@@ -228,6 +247,7 @@ def comparisons(records: Iterable[Record], report: str = "selected") -> list[Com
 def fixed_rho(found: Sequence[Comparison]) -> float | None:
     """The one rho to take everywhere: of those run in every comparison, the best mean score.
 
+    Among equals it is the one with the lowest mean validation loss.
     `None` if no rho > 0 was run (and ended) in all of them.
     """
     shared: set[float] | None = None
@@ -235,9 +255,10 @@ def fixed_rho(found: Sequence[Comparison]) -> float | None:
         rhos = {r.rho for r in comparison.results if r.rho > 0 and r.scores and not r.diverged}
         shared = rhos if shared is None else shared & rhos
 
-    def overall(rho: float) -> float:
+    def overall(rho: float) -> tuple[float, float]:
         results = [comparison.at(rho) for comparison in found]
-        return mean([result.score for result in results if result is not None])
+        merits = [result.merit for result in results if result is not None]
+        return round(mean(score for score, _ in merits), 12), mean(loss for _, loss in merits)
 
     return max(sorted(shared or []), key=overall, default=None)
 
@@ -275,4 +296,5 @@ def _outcome(record: Record, report: str) -> Outcome:
         score=record.metric.sign * chosen[f"val_{name}"],
         test=metrics[f"test_{name}"],
         train_loss=record.train["loss"],
+        loss=chosen.get("val_loss", math.nan),
     )

@@ -10,24 +10,45 @@ from typing import Any, TypeAlias
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from recipes.reporting.axes import FIXED, PAPER, PLAIN, SAM, curve, finish, shades, value_ticks
+from recipes.reporting.axes import (
+    FIXED,
+    PAPER,
+    PLAIN,
+    SAM,
+    curve,
+    finish,
+    log_ticks,
+    shades,
+    value_ticks,
+    without_outliers,
+)
 from recipes.reporting.comparison import Comparison, RhoResult, fixed_rho, standard_error
 from recipes.reporting.table import varying
-from recipes.reporting.titles import baseline, paper_gain, subject
+from recipes.reporting.titles import baseline, paper_gain, seeds, settings, subject
 from recipes.running.metric import Metric
 
+EPOCHS = {
+    "selected": "epoch selected on validation",
+    "last": "last epoch",
+    "best_test": "epoch best on test, as the paper's code reports",
+}
 # Which result of a comparison is drawn, and what of it: a mean and its standard error.
 Of: TypeAlias = Callable[[Comparison], RhoResult | None]
 Value: TypeAlias = Callable[[RhoResult, Metric], tuple[float, float]]
 
 
-def draw(found: Sequence[Comparison], folder: pathlib.Path) -> list[pathlib.Path]:
+def draw(
+    found: Sequence[Comparison], folder: pathlib.Path, report: str = "selected"
+) -> list[pathlib.Path]:
     """Draws every figure for which the comparisons have something to show.
 
     Args:
         found: What `comparisons` returns: they may differ in any setting.
         folder: Where the files go; one figure for each set of settings that is alike otherwise.
+        report: Which epoch they are of, see `recipes.reporting.comparison.comparisons`; it is part
+            of the files' names unless it is the default. Defaults to "selected".
 
     Returns:
         The files.
@@ -49,9 +70,10 @@ def draw(found: Sequence[Comparison], folder: pathlib.Path) -> list[pathlib.Path
                 for name in varying([other[0] for other in groups])
                 if name not in axes
             ]
-            path = folder / (",".join([kind, *apart]) + ".png")
+            suffix = [] if report == "selected" else [f"report={report}"]
+            path = folder / (",".join([kind, *apart, *suffix]).replace("/", "|") + ".png")
             path.parent.mkdir(parents=True, exist_ok=True)
-            drawn = figure(group)
+            drawn = figure(group, report=report)
             if apart:
                 drawn.suptitle(f"{drawn.get_suptitle()}; {', '.join(apart)}")
             drawn.savefig(path, dpi=150)
@@ -60,17 +82,21 @@ def draw(found: Sequence[Comparison], folder: pathlib.Path) -> list[pathlib.Path
 
 
 def size_figure(
-    found: Sequence[Comparison], rule: Callable[[float], float] | None = None
+    found: Sequence[Comparison],
+    rule: Callable[[float], float] | None = None,
+    report: str = "selected",
 ) -> Figure:
     """Both curves, the gain and the best rho against the number of parameters, and all against rho.
 
     Args:
         found: Comparisons that differ in width, by rising number of parameters.
         rule: If not `None`, a fitted rule from parameters to rho, drawn beside the best rhos.
+        report: Which epoch they are of. Defaults to "selected".
     """
-    figure = _figure(found, rows=2, columns=3)
+    figure = _figure(found, rows=2, columns=3, report=report)
     (curves, gain, best_rho), (accuracy, gains, loss) = figure.subplots(2, 3)
     metric, plain, rhos = found[0].metric, baseline(found), _rhos(found)
+    sizes = [float(comparison.parameters) for comparison in found]
 
     def against_size(
         axes: Axes, of: Of, value: Value, label: str, color: str, style: str = "-"
@@ -79,24 +105,23 @@ def size_figure(
 
     against_size(curves, _baseline, _test, plain, PLAIN)
     against_size(curves, _best, _test, "SAM, best rho", SAM)
-    finish(curves, "parameters", metric.label, log=True)
+    finish(curves, "parameters", metric.label, sizes=sizes)
 
     against_size(gain, _best, _gain, "rho tuned at each size", SAM)
     fixed = fixed_rho(found)
     if fixed is not None:
-        label = f"rho = {fixed:g} at all"
+        label = f"fixed rho {fixed:g}"
         against_size(gain, lambda c: c.at(fixed), _gain, label, FIXED, "--")
     paper = [(c.parameters, paper_gain(c)) for c in found]
     points = [(x, metric.factor * y, math.nan) for x, y in paper if y is not None]
     curve(gain, points, "the paper's", PAPER, ":")
-    finish(gain, "parameters", metric.gain_label, log=True, zero=True)
+    finish(gain, "parameters", metric.gain_label, sizes=sizes, zero=True)
 
     against_size(best_rho, _best, _rho, "best on validation", SAM)
     if rule is not None:
-        sizes = [float(c.parameters) for c in found]
         best_rho.plot(sizes, [rule(size) for size in sizes], color=FIXED, ls=":", label="rule")
     value_ticks(best_rho, "y", rhos)
-    finish(best_rho, "parameters", "best rho", log=True)
+    finish(best_rho, "parameters", "best rho", sizes=sizes)
 
     for color, comparison in zip(shades(len(found)), found, strict=True):
         sam = [result for result in comparison.results if result.rho > 0]
@@ -108,19 +133,22 @@ def size_figure(
             accuracy.axhline(level, color=color, linestyle=":")
     value_ticks(accuracy, "x", rhos)
     value_ticks(gains, "x", rhos)
-    finish(accuracy, f"rho  (dotted: {plain})", metric.label, legend=False)
-    finish(gains, "rho", metric.gain_label, zero=True)
+    finish(accuracy, f"rho  (dotted: {plain})", metric.label)
+    finish(gains, "rho", metric.gain_label, zero=True, legend=False)
+    for axes in (accuracy, gains):
+        without_outliers(axes)
 
     against_size(loss, _baseline, _train_loss, plain, PLAIN)
     against_size(loss, _best, _train_loss, "SAM, best rho", SAM)
-    loss.set_yscale("log")
-    finish(loss, "parameters", "training loss", log=True)
+    log_ticks(loss)
+    finish(loss, "parameters", "training loss", sizes=sizes)
     return figure
 
 
-def sparsity_figure(found: Sequence[Comparison]) -> Figure:
+def sparsity_figure(found: Sequence[Comparison], report: str = "selected") -> Figure:
     """Gain against sparsity; accuracy, gain and best rho at equal numbers of kept weights."""
-    figure = _figure(found, rows=1, columns=4)
+    figure = _figure(found, rows=1, columns=4, report=report)
+    sizes = [float(comparison.parameters) for comparison in found]
     against, curves, gain, best_rho = figure.subplots(1, 4)
     metric = found[0].metric
     for color, (width, group) in _lines(found, "width"):
@@ -132,15 +160,15 @@ def sparsity_figure(found: Sequence[Comparison]) -> Figure:
             curve(axes, points, f"sparsity {sparsity:g}", color)
     value_ticks(best_rho, "y", _rhos(found))
     finish(against, "sparsity", metric.gain_label, zero=True)
-    finish(curves, "kept parameters", f"{metric.label}, SAM", log=True, legend=False)
-    finish(gain, "kept parameters", metric.gain_label, log=True, legend=False, zero=True)
-    finish(best_rho, "kept parameters", "best rho", log=True)
+    finish(curves, "kept parameters", f"{metric.label}, SAM", sizes=sizes, legend=False)
+    finish(gain, "kept parameters", metric.gain_label, sizes=sizes, legend=False, zero=True)
+    finish(best_rho, "kept parameters", "best rho", sizes=sizes)
     return figure
 
 
-def noise_figure(found: Sequence[Comparison]) -> Figure:
+def noise_figure(found: Sequence[Comparison], report: str = "selected") -> Figure:
     """Both accuracies, the gain and the best rho against the share of wrong labels."""
-    figure = _figure(found, rows=1, columns=4)
+    figure = _figure(found, rows=1, columns=4, report=report)
     plain, sam, gain, best_rho = figure.subplots(1, 4)
     metric = found[0].metric
 
@@ -201,14 +229,16 @@ def _rhos(found: Sequence[Comparison]) -> list[float]:
     return [result.rho for comparison in found for result in comparison.results]
 
 
-def _figure(found: Sequence[Comparison], rows: int, columns: int) -> Figure:
-    figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
-    seeds = sorted({len(result.tests) for c in found for result in c.results})
-    count = " to ".join(map(str, sorted({seeds[0], seeds[-1]})))
+def _figure(found: Sequence[Comparison], rows: int, columns: int, report: str) -> Figure:
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    figure = Figure(figsize=(4.4 * columns, 3.6 * rows), layout=layout)
     config = found[0].config
-    title = "" if config is None else f"{subject(config)}: "
-    plain = baseline(found)
-    figure.suptitle(f"{title}SAM against {plain}, {count} seed(s), bars: standard error")
+    what = "" if config is None else f"{subject(config)}: "
+    title = f"{what}SAM against {baseline(found)}, {seeds(found)}, bars: standard error"
+    if config is not None:
+        changed = settings(config)
+        title += f"\n{EPOCHS[report]}" + (f"; {changed}" if changed else "")
+    figure.suptitle(title, fontsize="medium")
     return figure
 
 

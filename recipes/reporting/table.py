@@ -13,7 +13,7 @@ from scipy import stats
 
 from recipes.reporting.comparison import Comparison, RhoResult, fixed_rho
 from recipes.reporting.markdown import aligned
-from recipes.reporting.titles import baseline, paper_gain
+from recipes.reporting.titles import baseline, count, paper_gain, seeds
 
 # Settings that get a column of their own where comparisons differ in them.
 _NEVER_SHOWN = ("rho", "seed", "width")
@@ -90,18 +90,20 @@ def notes(found: Sequence[Comparison]) -> list[str]:
             texts.append(f"{c.parameters:,}" + (f" ({', '.join(settings)})" if settings else ""))
         return ", ".join(texts) + " parameters"
 
-    seeds = sorted({len(result.tests) for c in found for result in c.results})
-    lines.append(f"Mean ± standard error over {'-'.join(map(str, seeds))} seed(s), gains paired.")
+    lines.append(f"Mean ± standard error over {seeds(found)}, gains paired.")
     fixed = fixed_rho(found)
     if fixed is not None:
         lines.append(f"Fixed rho: {fixed:g}, the best on validation over all rows together.")
     best = [(c, c.best) for c in found]
-    noise = [c for c, result in best if result is not None and not gain_is_clear(result)]
+    noise = [c for c, r in best if r is not None and len(r.gains) > 1 and not gain_is_clear(r)]
     if noise:
         lines.append(
             "Gain within noise (its 95 % t-interval over the paired seeds includes 0): "
             f"{names(noise)}."
         )
+    alone = [c for c, result in best if result is not None and len(result.gains) < 2]
+    if alone:
+        lines.append(f"No interval for the gain, with fewer than two pairs: {names(alone)}.")
     for end, extreme in (("smallest", min), ("largest", max)):
         rhos = [[r.rho for r in c.results if r.rho > 0] for c in found]
         edge = [
@@ -115,7 +117,7 @@ def notes(found: Sequence[Comparison]) -> list[str]:
         for result in comparison.results:
             if result.diverged:
                 lines.append(
-                    f"{names([comparison])}: {result.diverged} run(s) diverged at "
+                    f"{names([comparison])}: {count(result.diverged, 'run')} diverged at "
                     f"rho {result.rho:g}."
                 )
     return lines

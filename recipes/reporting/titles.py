@@ -38,6 +38,33 @@ def baseline(found: Sequence[Comparison]) -> str:
     return names.pop() if len(names) == 1 else "plain"
 
 
+def count(number: int, thing: str) -> str:
+    """A number of things: "1 run", "2 runs"."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
+def seeds(found: Sequence[Comparison]) -> str:
+    """Over how many seeds the results are: "5 seeds", "2 to 5 seeds"."""
+    numbers = sorted({len(result.tests) for c in found for result in c.results})
+    if len(numbers) == 1:
+        return count(numbers[0], "seed")
+    return f"{numbers[0]} to {numbers[-1]} seeds" if numbers else "no seeds"
+
+
+def settings(config: RunConfig) -> str:
+    """In what a run is not what its recipe does by default: "label noise 0.4, epochs 30"."""
+    recipe = recipe_of(config)
+    if recipe is None:
+        return ""
+    changed = config.differences(recipe.default)
+    left_out = ("width", "rho", "seed")
+    return ", ".join(
+        f"{name.replace('_', ' ')} {format(value, 'g') if isinstance(value, float) else value}"
+        for name, (value, _) in changed.items()
+        if name not in left_out
+    )
+
+
 def paper_gain(comparison: Comparison) -> float | None:
     """The gain that the paper reports for this workload at this width, in the metric itself.
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from recipes.reporting.comparison import Outcome, compare, comparisons, fixed_rho
+from recipes.reporting.comparison import REPORTS, Outcome, compare, comparisons, fixed_rho
 from recipes.reporting.markdown import aligned
 from recipes.reporting.table import gain_is_clear, notes, rows, table, to_csv, to_json
 from recipes.running.metric import Metric
@@ -87,12 +87,105 @@ def test_of_equal_scores_the_smaller_rho_is_best():
     assert compare(outcomes, 10).best.rho == 0.1
 
 
+def test_equal_scores_are_told_apart_by_the_validation_loss():
+    outcomes = [
+        Outcome(rho, seed, 0.9 + 0.01 * seed, 0.9, 0.0, loss=loss)
+        for rho, loss in ((0.1, 0.5), (0.2, 0.3), (0.4, 0.4))
+        for seed in (0, 1)
+    ]
+    assert compare(outcomes, 10).best.rho == 0.2
+    assert fixed_rho([compare(outcomes, 10)]) == 0.2
+    # A better score wins whatever its loss.
+    outcomes += [Outcome(0.8, seed, 0.92, 0.9, 0.0, loss=9.0) for seed in (0, 1)]
+    assert compare(outcomes, 10).best.rho == 0.8
+    records = [
+        dataclasses.replace(
+            record(rho=rho), selected={"val_accuracy": 0.9, "test_accuracy": 0.8, "val_loss": loss}
+        )
+        for rho, loss in ((0.1, 0.5), (0.2, 0.3))
+    ]
+    assert comparisons(records)[0].best.rho == 0.2
+
+
+def test_a_run_whose_score_alone_is_nan_counts_as_diverged():
+    outcomes = [Outcome(0.1, 0, math.nan, 0.9, 0.1), Outcome(0.2, 0, 0.5, 0.5, 0.1)]
+    comparison = compare(outcomes, 10)
+    assert (comparison.at(0.1).diverged, comparison.at(0.1).scores) == (1, {})
+    assert comparison.best.rho == 0.2
+    outcomes = [Outcome(0.1, 0, 0.9, math.nan, 0.1), Outcome(0.2, 0, 0.5, 0.5, 0.1)]
+    assert compare(outcomes, 10).at(0.1).diverged == 1
+
+
+def test_the_validation_of_the_reported_epoch_chooses_rho():
+    """That of the last epoch for "last"; for "best_test" that of the selected one."""
+
+    def run(rho, selected, last, best_test):
+        epochs = {"selected": selected, "last": last, "best_test": best_test}
+        metrics = {
+            name: {"val_accuracy": score, "test_accuracy": 0.5} for name, score in epochs.items()
+        }
+        return dataclasses.replace(record(rho=rho), **metrics)
+
+    runs = [run(0.0, 0.5, 0.5, 0.5), run(0.1, 0.9, 0.7, 0.1), run(0.2, 0.8, 0.8, 0.9)]
+    best = {report: comparisons(runs, report)[0].best.rho for report in REPORTS}
+    assert best == {"selected": 0.1, "last": 0.2, "best_test": 0.1}
+
+
+def test_notes_for_a_single_rho_and_for_single_seeds():
+    one = comparisons([record(rho=rho, seed=seed) for rho in (0.0, 0.1) for seed in (0, 1)])
+    assert not any("that was tried" in note for note in notes(one))
+    assert any("Gain within noise" in note for note in notes(one))
+    (alone,) = comparisons([record(), record(rho=0.1), record(rho=0.2, validation=0.95)])
+    text = notes([alone])
+    assert "Mean ± standard error over 1 seed, gains paired." in text
+    assert "No interval for the gain, with fewer than two pairs: 1,000 parameters." in text
+    assert "Best rho is the largest that was tried: 1,000 parameters." in text
+    assert not any("within noise" in note for note in text)
+    without = comparisons([record(rho=0.1, seed=seed) for seed in (0, 1)])
+    assert any("No interval" in note for note in notes(without))
+
+
+def test_a_whole_line_of_the_table_and_the_seeds_of_its_json():
+    found = comparisons(study())
+    (header, _, narrow, wide, *_) = table(found).splitlines()
+    assert header.split("|")[1:-1] == [
+        " width ",
+        " parameters ",
+        "   SGD test % ",
+        "   SAM test % ",
+        "         gain ",
+        " best rho ",
+        " gain, fixed rho ",
+        " SGD train loss ",
+        " SAM train loss ",
+    ]
+    assert narrow == (
+        "|     1 |      1,000 | 75.00 ± 5.00 | 78.00 ± 6.00 | +3.00 ± 1.00 |      0.1 |"
+        "    +5.00 ± 0.00 |         0.1000 |         0.1000 |"
+    )
+    assert wide == (
+        "|     4 |      4,000 | 85.00 ± 0.00 | 90.00 ± 1.00 | +5.00 ± 1.00 |      0.2 |"
+        "    +5.00 ± 1.00 |         0.1000 |         0.1000 |"
+    )
+    data = json.loads(to_json(found))
+    assert [entry["seeds"] for entry in data[0]["results"]] == [[0, 1]] * 3
+
+
+def test_the_papers_gain_stands_beside_ours_where_it_is_of_the_same_thing():
+    runs = [record(0.25, rho, recipe="mnist") for rho in (0.0, 0.1)]
+    header, _, line, *_ = table(comparisons(runs)).splitlines()
+    assert header.endswith("| paper's gain |")
+    assert line.endswith("|        +0.07 |")
+    noisy = [record(0.25, rho, recipe="mnist", label_noise=0.4) for rho in (0.0, 0.1)]
+    assert "paper" not in table(comparisons(noisy))
+
+
 def test_a_rho_at_which_a_run_diverged_is_not_chosen_and_is_told():
     records = [*study()[:6], diverged(width=4.0, rho=0.2, seed=2)]
     (comparison,) = comparisons(records)
     assert comparison.best.rho == 0.1
     assert comparison.at(0.2).diverged == 1
-    assert "4,000 parameters: 1 run(s) diverged at rho 0.2." in notes([comparison])
+    assert "4,000 parameters: 1 run diverged at rho 0.2." in notes([comparison])
     assert json.loads(to_json([comparison]))[0]["diverged"] == 1
 
 

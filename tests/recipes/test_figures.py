@@ -22,7 +22,7 @@ def test_curves_hold_the_measured_numbers():
     np.testing.assert_allclose(line(curves, "SGD"), [[1000, 75], [4000, 85]])
     np.testing.assert_allclose(line(curves, "SAM, best rho"), [[1000, 78], [4000, 90]])
     np.testing.assert_allclose(line(gain, "rho tuned at each size"), [[1000, 3], [4000, 5]])
-    np.testing.assert_allclose(line(gain, "rho = 0.2 at all"), [[1000, 5], [4000, 5]])
+    np.testing.assert_allclose(line(gain, "fixed rho 0.2"), [[1000, 5], [4000, 5]])
     np.testing.assert_allclose(line(best_rho, "best on validation"), [[1000, 0.1], [4000, 0.2]])
     np.testing.assert_allclose(line(accuracy, "1,000 parameters"), [[0.1, 78], [0.2, 80]])
     np.testing.assert_allclose(line(gains, "4,000 parameters"), [[0.1, 1], [0.2, 5]], atol=1e-9)
@@ -47,6 +47,49 @@ def test_a_folder_gets_the_figures_that_its_records_have_something_for(tmp_path,
             append_record(tmp_path / "records.jsonl", record(rho=rho, label_noise=noise))
     main([str(tmp_path)])
     assert (tmp_path / "label_noise.png").stat().st_size > 10_000
+
+
+def test_another_report_is_another_file_and_says_its_epoch(tmp_path):
+    for run in study():
+        append_record(tmp_path / "records.jsonl", run)
+    main([str(tmp_path)])
+    own = (tmp_path / "size.png").read_bytes()
+    main([str(tmp_path), "--report", "best_test"])
+    assert (tmp_path / "size.png").read_bytes() == own
+    assert (tmp_path / "size,report=best_test.png").exists()
+    titles = {
+        report: figures.size_figure(comparisons(study()), report=report).get_suptitle()
+        for report in ("selected", "last")
+    }
+    assert "epoch selected on validation" in titles["selected"]
+    assert "last epoch" in titles["last"]
+
+
+def test_titles_tell_studies_apart():
+    noisy = [record(rho=rho, label_noise=0.4, epochs=7) for rho in (0.0, 0.1)]
+    title = figures.size_figure(comparisons(noisy)).get_suptitle()
+    assert "8x8 digits, perceptron: SAM against SGD, 1 seed," in title
+    line = title.splitlines()[1]
+    assert line.startswith("epoch selected on validation; label noise 0.4, ")
+    assert "epochs 7" in line
+
+
+def test_sizes_are_the_ticks_and_every_panel_of_curves_has_a_legend():
+    curves, gain, best_rho, accuracy, _, loss = figures.size_figure(comparisons(study())).axes
+    for axes in (curves, gain, best_rho, loss):
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1k", "4k"]
+    assert all(axes.get_legend() is not None for axes in (curves, gain, accuracy, loss))
+    assert len(loss.get_yticks()) > 2
+
+
+def test_a_rho_far_too_large_does_not_flatten_the_rest():
+    tests = {0.0: 0.9, 0.05: 0.91, 0.1: 0.92, 0.2: 0.93, 0.4: 0.915, 5.0: 0.1}
+    runs = [record(rho=rho, test=test) for rho, test in tests.items()]
+    _, _, _, accuracy, gains, _ = figures.size_figure(comparisons(runs)).axes
+    assert 90 < accuracy.get_ylim()[0] < 91
+    assert gains.get_ylim()[0] > -2
+    marks = [drawn for drawn in accuracy.lines if drawn.get_marker() == "v"]
+    assert [drawn.get_xdata()[0] for drawn in marks] == [5.0]
 
 
 def test_noise_and_sparsity_are_drawn_against_their_rate():

@@ -97,7 +97,7 @@ def test_divergence_is_recorded(tmp_path, capsys):
     (line,) = (tmp_path / "minima" / "results.jsonl").read_text().splitlines()
     assert json.loads(line)["lambda_max"] is None
     assert diverged(Result.from_json(line, Setting))
-    assert "rho 0: 1 run(s) diverged." in capsys.readouterr().out
+    assert "rho 0: 1 run diverged." in capsys.readouterr().out
 
 
 def test_table_by_hand():
@@ -123,8 +123,8 @@ def test_table_by_hand():
     sam = dict(zip(rows[0], rows[3], strict=True))
     assert sam["seeds"] == "1"
     assert sam["lambda_max"] == "9.00"
-    assert "rho 0.1: 1 run(s) diverged." in table(results)
-    assert "rho 0: 1 run(s) above the goal of 0.001 at the end." in table(results)
+    assert "rho 0.1: 1 run diverged." in table(results)
+    assert "rho 0: 1 run above the goal of 0.001 at the end." in table(results)
 
 
 def test_figure_shows_means_errors_and_the_edge():
