@@ -20,6 +20,11 @@ REPORTS = ("selected", "last", "best_test")
 _PLAIN: dict[str, Any] = {
     "normalize": True,
     "adaptive": False,
+    "method": "sam",
+    "perturb": "all",
+    "every": 1,
+    "late": 0.0,
+    "ascent_steps": 1,
     "num_batch_splits": None,
     "sync_perturbation": False,
 }

@@ -30,13 +30,19 @@ class Compiled:
         with scope(strategy):
             self.network = parts.build_network(config, data)
             self.radius = Radius(config.rho) if config.rho > 0 else None
+            rho: Any = 0.0
+            if self.radius is not None:
+                rho = parts.build_schedule(config, self.radius, steps)
             self.sam = SAMModel(
                 self.network,
-                0.0 if self.radius is None else self.radius,
+                rho,
                 config.num_batch_splits,
                 normalize=config.normalize,
                 adaptive=config.adaptive,
                 sync_perturbation=config.sync_perturbation,
+                method=parts.build_method(config),
+                perturb=config.perturb,
+                ascent_steps=config.ascent_steps,
             )
             if self.radius is not None:
                 # Part of the model's state, or JAX would compile in the radius of the first run.
@@ -50,6 +56,7 @@ class Compiled:
             )
             self._prune(config, data)
             self.sam.optimizer.build(self.sam.trainable_variables)
+            self.sam.fit_method()
         self._optimizer_start = [
             keras.ops.convert_to_numpy(variable) for variable in self.sam.optimizer.variables
         ]
@@ -71,6 +78,9 @@ class Compiled:
             self.sam.optimizer.variables, self._optimizer_start, strict=True
         ):
             variable.assign(value)
+        for of_rule in self.sam.method_variables:
+            for variable in of_rule:
+                variable.assign(keras.ops.zeros_like(variable))
         self._prune(config, data)
 
     def _prune(self, config: RunConfig, data: Data) -> None:

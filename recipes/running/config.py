@@ -20,6 +20,9 @@ _LONGEST_NAME = 200
 # Those of keras_sam.sparsity, which imports Keras: settings alone need not wait for that.
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 
+# A method as text.
+_METHOD = re.compile(r"\w+(\((\w+=[-+.\w]+(, *\w+=[-+.\w]+)*)?\))?")
+
 # Strings that read like another value, and are told from it by quotes.
 _LITERAL = re.compile(r"[-+.\d].*|inf|nan|None|True|False|")
 
@@ -49,6 +52,13 @@ class RunConfig:
         rho: Radius of the SAM perturbation, >= 0; 0 is the plain optimizer. Defaults to 0.
         normalize: Whether the perturbation is `rho * g / ||g||` or `rho * g`. Defaults to `True`.
         adaptive: Whether the perturbation is ASAM's. Defaults to `False`.
+        method: A method of `keras_sam.methods` by its name, with its arguments if they are not the
+            defaults: "looksam", "gsam(alpha=0.4)". Defaults to "sam".
+        perturb: Which weights are perturbed: "all", "normalization" or "kernels".
+            Defaults to "all".
+        every: A perturbation at every so many updates, >= 1. Defaults to 1.
+        late: Share of the training before the first perturbation, in [0, 1). Defaults to 0.
+        ascent_steps: Steps of the ascent, >= 1. Defaults to 1.
         num_batch_splits: Parts of a batch with a perturbation each; `None` is one for all of it.
         sync_perturbation: Whether replicas share one perturbation. Defaults to `False`.
         sparsity: Share of the kernels' weights that is pruned before training, in [0, 1).
@@ -94,6 +104,11 @@ class RunConfig:
     rho: float = setting(0.0, "radius of the SAM perturbation; 0 is the plain optimizer")
     normalize: bool = setting(True, "perturb by rho * g / ||g||, not rho * g")
     adaptive: bool = setting(False, "adaptive SAM (ASAM)")
+    method: str = setting("sam", "method of the SAM family, such as gsam(alpha=0.4)")
+    perturb: str = setting("all", "weights that are perturbed", ("all", "normalization", "kernels"))
+    every: int = setting(1, "a perturbation at every so many updates")
+    late: float = setting(0.0, "share of the training before the first perturbation")
+    ascent_steps: int = setting(1, "steps of the ascent")
     num_batch_splits: int | None = setting(None, "parts of a batch with a perturbation each")
     sync_perturbation: bool = setting(False, "one perturbation for all replicas")
     sparsity: float = setting(0.0, "share of the kernels' weights pruned before training")
@@ -126,6 +141,8 @@ class RunConfig:
         for name in ("seed", "data_seed"):
             value = getattr(self, name)
             self._require(name, value is None or value < 2**32, "below 2^32")
+        for name in ("every", "ascent_steps"):
+            self._require(name, getattr(self, name) >= 1, ">= 1")
         for name in ("epochs", "batch_size", "num_batch_splits", "take", "patience"):
             value = getattr(self, name)
             self._require(name, value is None or value >= 1, ">= 1")
@@ -134,6 +151,9 @@ class RunConfig:
         self._check_options()
         self._require("data_seed", self.data_seed is None or self.data_seed >= 0, ">= 0")
         self._require("validation_split", 0 < self.validation_split < 1, "in (0, 1)")
+        self._require("late", 0 <= self.late < 1, "in [0, 1)")
+        method = _METHOD.fullmatch(self.method)
+        self._require("method", method is not None, "a name, or name(argument=number, ...)")
         self._require("sparsity", 0 <= self.sparsity < 1, "in [0, 1)")
         self._require("decay", self.decay <= 1, "in (0, 1]")
         rising = all(0 < fraction < 1 for fraction in self.milestones)

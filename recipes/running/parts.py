@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 
-from keras_sam import optimizers
+from keras_sam import Every, Late, methods, optimizers
 from recipes.datasets.data import Data
 from recipes.running.config import RunConfig
 from recipes.running.learning_rate import LearningRate
@@ -66,6 +67,47 @@ def build_optimizer(config: RunConfig, steps_per_epoch: int) -> keras.optimizers
     if config.optimizer == "adamw":
         return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
     return optimizers.SGD(rate, config.momentum, weight_decay=config.weight_decay or None)
+
+
+def build_method(config: RunConfig) -> methods.Method:
+    """The method of a run, from its text.
+
+    Raises:
+        TypeError: If it has no such argument.
+        ValueError: If it is unknown, or an argument is out of range.
+
+    Example:
+
+    >>> build_method(RunConfig(recipe="digits", method="gsam(alpha=0.4)")).descent
+    GSAM(alpha=0.4)
+    """
+    name, _, rest = config.method.partition("(")
+    if name not in methods.METHODS:
+        raise ValueError(
+            f"`method` must be one of {', '.join(methods.METHODS)}. "
+            f"Received: `method={config.method!r}`"
+        )
+    given = [pair.strip().partition("=") for pair in rest.rstrip(")").split(",") if pair.strip()]
+    arguments = {key: ast.literal_eval(value) for key, _, value in given}
+    try:
+        return methods.METHODS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"`method` must have arguments of {name}: {error}. Received: `method={config.method!r}`"
+        ) from error
+
+
+def build_schedule(config: RunConfig, radius: Any, steps_per_epoch: int) -> Any:
+    """When there is a perturbation: at every update, at every k-th, or late in training.
+
+    Args:
+        config: The settings.
+        radius: The rho, a number or a schedule of it.
+        steps_per_epoch: Updates in an epoch.
+    """
+    if config.late:
+        radius = Late(radius, config.late, total=config.epochs * steps_per_epoch)
+    return radius if config.every == 1 else Every(radius, config.every)
 
 
 @contextlib.contextmanager

@@ -91,9 +91,12 @@ def test_recorded_metrics_are_those_of_the_trained_network(tmp_path):
         {},
         {"rho": 0.0},
         {"sparsity": 0.8, "pruner": "snip"},
+        {"method": "looksam(alpha=0.5)", "every": 2},
+        pytest.param({"method": "friendly"}, marks=pytest.mark.slow),
+        pytest.param({"method": "ae_sam(c=0.5)"}, marks=pytest.mark.slow),
         pytest.param({"optimizer": "adamw"}, marks=pytest.mark.slow),
     ],
-    ids=["sam", "sgd", "sparse", "adamw"],
+    ids=["sam", "sgd", "sparse", "looksam", "friendly", "ae_sam", "adamw"],
 )
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, changes):
     settings = config(**changes)
@@ -110,6 +113,28 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path, changes):
     assert comparable(resumed) == comparable(whole)
     assert_same(weights(tmp_path / "a" / "run"), weights(tmp_path / "b" / "run"))
     assert not (tmp_path / "b" / "run" / "checkpoint.npz").exists()
+
+
+def test_a_method_is_what_its_text_says():
+    from keras_sam import methods
+    from keras_sam.schedules import Every
+
+    assert parts.build_method(config()) == methods.Method()
+    assert parts.build_method(config(method="gsam(alpha=0.4)")) == methods.gsam(0.4)
+    both = config(method="friendly(sigma=0.5, decay=0.8)")
+    assert parts.build_method(both) == methods.friendly(0.5, 0.8)
+    assert repr(parts.build_schedule(config(every=3), 0.1, 10)) == repr(Every(0.1, 3))
+    late = parts.build_schedule(config(late=0.5, epochs=4), 0.1, 10)
+    assert [float(late(step)) > 0 for step in (19, 20)] == [False, True]
+    for method, message in [
+        ("bogus", "`method` must be one of sam, .*`method='bogus'`"),
+        ("gsam(beta=1)", "`method` must have arguments of gsam.*`method='gsam"),
+        ("gsam(alpha=-1)", "`alpha` must be"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            parts.build_method(config(method=method))
+    with pytest.raises(ValueError, match="`method` must be a name"):
+        config(method="gsam(alpha=__import__('os'))")
 
 
 def test_dropout_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -135,7 +160,7 @@ def test_dropout_goes_on_where_it_was(tmp_path, monkeypatch):
 
 def test_runs_that_share_a_trace_end_as_if_alone(tmp_path):
     runs = [config(rho=0.05, seed=1), config(seed=0), config(rho=0.0, seed=1), config(rho=0.0)]
-    runs += [config(seed=seed, sparsity=0.5) for seed in (0, 1)]
+    runs += [config(seed=seed, sparsity=0.5, method="vasso(theta=0.4)") for seed in (0, 1)]
     trainer = Trainer(Runtime(progress=False))
 
     for index, run in enumerate(runs):
