@@ -1,16 +1,23 @@
 """Callbacks for `keras.Model.fit`."""
 
+import inspect
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
 
 import keras
 
-from keras_sam.sharpness import LossSurface, hessian_eigenvalues, hessian_trace, sam_sharpness
-from keras_sam.sharpness.eigenvalues import NotConvergedError
-from keras_sam.sharpness.validation import positive, positive_integer
-from keras_sam.validation import nonnegative
+from keras_sam.sharpness import (
+    LossSurface,
+    NotConvergedError,
+    hessian_eigenvalues,
+    hessian_trace,
+    sam_sharpness,
+)
+from keras_sam.sharpness.eigenvalues import require_lanczos_memory
+from keras_sam.sharpness.memory import NotEnoughMemoryError
+from keras_sam.validation import integer, nonnegative, positive
 
 LOGS = {
     "eigenvalue": "hessian_eigenvalue",
@@ -30,7 +37,8 @@ class SharpnessCallback(keras.callbacks.Callback):
 
     with L the loss over `data`, in inference mode and regularisation losses included by default.
     After the other epochs, and where the loss is not finite, they are NaN, so that every epoch has
-    a row and a row for each column.
+    a row and a row for each column. An eigenvalue that does not converge, or for which memory has
+    become short, is NaN, too, with one warning a training, which goes on.
 
     Callbacks see the logs in their order: put this one before `CSVLogger`, `TensorBoard`,
     `EarlyStopping` and `ModelCheckpoint`. The progress bar and `History` come after all others.
@@ -47,7 +55,8 @@ class SharpnessCallback(keras.callbacks.Callback):
         rho: The radius of the sharpness, >= 0, in the units of the weights. Defaults to 0.05.
         num_samples: Random vectors for the trace, >= 2. Defaults to 10.
         tolerance: Relative accuracy of the eigenvalue, > 0. Defaults to 1e-2.
-        seed: Of the random vectors. Same seed, same numbers. Defaults to 0.
+        max_products: After about how many products the eigenvalue is given up. Defaults to 1000.
+        seed: Of the random vectors, an int >= 0. Same seed, same numbers. Defaults to 0.
         **options: The keyword arguments of `LossSurface`.
 
     Raises:
@@ -74,28 +83,31 @@ class SharpnessCallback(keras.callbacks.Callback):
         rho: float = 0.05,
         num_samples: int = 10,
         tolerance: float = 1e-2,
+        max_products: int = 1000,
         seed: int = 0,
         **options: Any,
     ) -> None:
         super().__init__()
         self._data = data
-        self._every = positive_integer("every", every)
-        if isinstance(measures, str) or not set(measures) <= set(LOGS) or not measures:
-            raise ValueError(
-                f"`measures` must be some of {list(LOGS)}. Received: `measures={measures!r}`"
-            )
-        self._measures = list(measures)
+        self._every = integer("every", every, least=1)
+        self._measures = _measures(measures)
         self._rho = nonnegative("rho", rho)
-        self._num_samples = positive_integer("num_samples", num_samples, least=2)
+        self._num_samples = integer("num_samples", num_samples, least=2)
         self._tolerance = positive("tolerance", tolerance)
-        self._seed = seed
+        self._max_products = integer("max_products", max_products, least=1)
+        self._seed = integer("seed", seed, least=0)
+        inspect.signature(LossSurface).bind(None, data, **options)  # No unknown ones.
         self._options = options
         self._surface: LossSurface | None = None
+        self._warned = False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._warned = False
         # Now, so that data or a model that cannot be measured is no surprise after hours.
         if self._surface is None or self._surface.model is not self.model:
             self._surface = LossSurface(self.model, self._data, **self._options)
+        if "eigenvalue" in self._measures:
+            require_lanczos_memory(self._surface.size, 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = dict.fromkeys(self._measures, math.nan)
@@ -114,9 +126,20 @@ class SharpnessCallback(keras.callbacks.Callback):
 
     def _eigenvalue(self, surface: LossSurface) -> float:
         try:
-            (value,) = hessian_eigenvalues(surface, tolerance=self._tolerance, seed=self._seed)
-        except NotConvergedError as error:
-            warnings.warn(f"No {LOGS['eigenvalue']} for this epoch: {error}", stacklevel=2)
+            (value,) = hessian_eigenvalues(
+                surface,
+                tolerance=self._tolerance,
+                max_products=self._max_products,
+                seed=self._seed,
+            )
+        except (NotConvergedError, NotEnoughMemoryError) as error:
+            if not self._warned:
+                warnings.warn(
+                    f"No {LOGS['eigenvalue']} in an epoch, which is NaN in the logs, as will be "
+                    f"others of this training without a warning: {error}",
+                    stacklevel=2,
+                )
+            self._warned = True
             return math.nan
         return float(value)
 
@@ -125,3 +148,15 @@ class SharpnessCallback(keras.callbacks.Callback):
 
     def _sharpness(self, surface: LossSurface) -> float:
         return sam_sharpness(surface, rho=self._rho)
+
+
+def _measures(measures: Any) -> list[str]:
+    if not isinstance(measures, Sequence | Set):
+        raise TypeError(
+            f"`measures` must be a list of some of {list(LOGS)}. Received: `measures={measures!r}`"
+        )
+    if isinstance(measures, str) or not measures or any(name not in [*LOGS] for name in measures):
+        raise ValueError(
+            f"`measures` must be some of {list(LOGS)}. Received: `measures={measures!r}`"
+        )
+    return list(measures)

@@ -3,7 +3,9 @@
 tests/keras_sam/test_keras_internals.py calls each one, so that a Keras that changes them is seen.
 """
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -50,3 +52,25 @@ def release(layer: keras.Layer, variables: Iterable[keras.Variable]) -> None:
     """Lets a layer forget variables of its own. Keras has no public way to."""
     for variable in variables:
         layer._untrack_variable(variable)
+
+
+@contextmanager
+def recorded_loss_masks() -> Iterator[list[Any]]:
+    """Collects the mask of each loss that is computed inside, `None` where it has none.
+
+    A loss averages over the entries that its mask leaves. The mask comes from the predictions, from
+    an ignored class or from both, and only the loss itself joins them.
+    """
+    module: Any = sys.modules[keras.losses.Loss.__module__]
+    original = module.apply_mask
+    masks: list[Any] = []
+
+    def recording(sample_weight: Any, mask: Any, *args: Any, **kwargs: Any) -> Any:
+        masks.append(mask)
+        return original(sample_weight, mask, *args, **kwargs)
+
+    module.apply_mask = recording
+    try:
+        yield masks
+    finally:
+        module.apply_mask = original

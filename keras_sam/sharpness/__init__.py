@@ -5,6 +5,7 @@ any finite batch source, or one `LossSurface` in place of both; leaves the model
 the same numbers for the same seed.
 """
 
+from keras_sam.sharpness.block_lanczos import NotConvergedError
 from keras_sam.sharpness.density import SpectralDensity, hessian_density
 from keras_sam.sharpness.directions import filter_normalized
 from keras_sam.sharpness.eigenvalues import hessian_eigenvalues
@@ -23,6 +24,7 @@ __all__ = [
     "Landscape",
     "LossSurface",
     "MomentDeviation",
+    "NotConvergedError",
     "SpectralDensity",
     "average_sharpness",
     "filter_normalized",

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from keras_sam.sharpness.estimate import Estimate
 from keras_sam.sharpness.hessian import HessianOperator
 from keras_sam.sharpness.memory import require_memory
-from keras_sam.sharpness.validation import positive, positive_integer
+from keras_sam.validation import floats, integer, positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,16 @@ class SpectralDensity:
     weights: np.ndarray
 
     def moment(self, power: int) -> Estimate:
-        """`tr(H^power) / n`: exact for each random start if power < 2 steps."""
+        """`tr(H^power) / n`: exact for each random start if power < 2 steps.
+
+        Args:
+            power: An int >= 0.
+
+        Raises:
+            TypeError: If it is no int.
+            ValueError: If it is negative, or there are fewer than two random starts.
+        """
+        power = integer("power", power, least=0)
         return Estimate.of((self.weights * self.nodes**power).sum(axis=1))
 
     def smoothed(self, grid: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -47,9 +56,13 @@ class SpectralDensity:
 
         Returns:
             The mean over random starts, and its standard error, two arrays of shape (m,).
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If `grid` is not of one axis, or `width` not > 0.
         """
         width = positive("width", width)
-        bumps = norm.pdf(np.asarray(grid), self.nodes[..., None], width)
+        bumps = norm.pdf(floats("grid", grid), self.nodes[..., None], width)
         samples = (self.weights[..., None] * bumps).sum(axis=1)
         spread = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
         return samples.mean(axis=0), spread
@@ -81,7 +94,7 @@ def hessian_density(
         data: As for `LossSurface`.
         num_samples: The number of random vectors z, >= 2. Defaults to 10.
         steps: Lanczos steps for each, cut to the number n of weights. Defaults to 80.
-        seed: Of the random vectors. Same seed, same numbers. Defaults to 0.
+        seed: Of the random vectors, an int >= 0. Same seed, same numbers. Defaults to 0.
         **options: The keyword arguments of `LossSurface`.
 
     Returns:
@@ -112,9 +125,10 @@ def estimated_density(
     operator: LinearOperator, num_samples: int, steps: int, seed: int
 ) -> SpectralDensity:
     """The same for any symmetric linear operator of SciPy."""
-    num_samples = positive_integer("num_samples", num_samples, least=2)
+    num_samples = integer("num_samples", num_samples, least=2)
     n = operator.shape[0]
-    steps = min(positive_integer("steps", steps), n)
+    steps = min(integer("steps", steps, least=1), n)
+    seed = integer("seed", seed, least=0)
     require_memory(8 * n * (steps + 3), "The Lanczos vectors", f"Received: `steps={steps}`")
     random = np.random.default_rng(seed)
     quadratures = [

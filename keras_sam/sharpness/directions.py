@@ -1,6 +1,7 @@
 """Directions in weight space whose scale is that of the weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,10 @@ def filter_normalized(
     Returns:
         New arrays of the same shapes.
 
+    Raises:
+        TypeError: If an argument is no sequence of arrays.
+        ValueError: If their shapes differ.
+
     Example:
 
     >>> weights = np.array([[0.0, 0.0], [1.0, 2.0]])
@@ -33,7 +38,19 @@ def filter_normalized(
     References:
         - Li et al. 2018, https://arxiv.org/abs/1712.09913, section 4
     """
+    shapes = [_shapes("direction", direction), _shapes("weights", weights)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"`direction` must have the shapes of `weights`, {shapes[1]}. "
+            f"Received: arrays of shapes {shapes[0]}"
+        )
     return [_normalized(d, w) for d, w in zip(direction, weights, strict=True)]
+
+
+def _shapes(argument: str, arrays: Any) -> list[tuple[int, ...]]:
+    if not isinstance(arrays, list | tuple) or any(not hasattr(a, "shape") for a in arrays):
+        raise TypeError(f"`{argument}` must be a list of arrays. Received: `{argument}={arrays!r}`")
+    return [tuple(array.shape) for array in arrays]
 
 
 def _normalized(direction: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ class HessianOperator(LinearOperator):
 
     Attributes:
         products: How many products were computed so far.
+        rounding: The rounding error of their products with unit vectors, as far as seen.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -45,11 +46,17 @@ class HessianOperator(LinearOperator):
     def __init__(self, model: Any, data: Any = None, **options: Any) -> None:
         self._surface = surface_of(model, data, options)
         self.products = 0
+        self.rounding = 0.0
         super().__init__(np.float64, (self._surface.size, self._surface.size))
 
     def _matvec(self, vector: np.ndarray) -> np.ndarray:
         self.products += 1
-        return self._surface.hessian_product(np.ravel(vector))
+        vector = np.ravel(vector)
+        product = self._surface.hessian_product(vector)
+        if size := np.linalg.norm(vector):
+            error = self._surface.precision * np.linalg.norm(product) / size
+            self.rounding = max(self.rounding, float(error))
+        return product
 
     def _adjoint(self) -> "HessianOperator":
         return self

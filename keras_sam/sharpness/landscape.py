@@ -13,7 +13,7 @@ from keras_sam import backend
 from keras_sam.loss_function import state_variables
 from keras_sam.sharpness.directions import filter_normalized
 from keras_sam.sharpness.loss_surface import LossSurface, surface_of
-from keras_sam.sharpness.validation import positive, positive_integer
+from keras_sam.validation import floats, integer, positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ def loss_landscape(
             Defaults to 1.0.
         points: Points along each direction, >= 2; an odd number has w itself among them.
             Defaults to 21.
-        seed: Of the directions. Same seed, same numbers. Defaults to 0.
+        seed: Of the directions, an int >= 0. Same seed, same numbers. Defaults to 0.
         **options: The keyword arguments of `LossSurface`.
 
     Returns:
@@ -81,10 +81,12 @@ def loss_landscape(
     References:
         - Li et al. 2018, https://arxiv.org/abs/1712.09913
     """
-    if dimensions not in (1, 2):
+    dimensions = integer("dimensions", dimensions, least=1)
+    if dimensions > 2:
         raise ValueError(f"`dimensions` must be 1 or 2. Received: `dimensions={dimensions!r}`")
     radius = positive("radius", radius)
-    points = positive_integer("points", points, least=2)
+    points = integer("points", points, least=2)
+    seed = integer("seed", seed, least=0)
     surface = surface_of(model, data, options)
     random = np.random.default_rng(seed)
     directions = [_random_direction(surface, random) for _ in range(dimensions)]
@@ -145,8 +147,10 @@ def loss_between(
     References:
         - Goodfellow, Vinyals and Saxe 2015, https://arxiv.org/abs/1412.6544, section 2
     """
-    t = np.linspace(-0.5, 1.5, 31) if positions is None else np.asarray(positions, np.float64)
-    if t.ndim != 1 or not t.size or not np.all(np.isfinite(t)):
+    if positions is None:
+        positions = np.linspace(-0.5, 1.5, 31)
+    t = floats("positions", positions, least=1)
+    if not np.all(np.isfinite(t)):
         raise ValueError(
             "`positions` must be a non-empty sequence of finite numbers. "
             f"Received: `positions={positions!r}`"

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops, tree
+from keras import ops
 
 from keras_sam import backend
 from keras_sam.backend import keras_internals
@@ -15,8 +15,9 @@ from keras_sam.sharpness.examples import Examples
 from keras_sam.sharpness.memory import require_memory
 from keras_sam.sharpness.model_checks import check_any_loss, check_model
 from keras_sam.sharpness.traced_loss import TracedLoss
-from keras_sam.sharpness.validation import positive_integer
 from keras_sam.sharpness.weight_space import WeightSpace
+from keras_sam.sharpness.weighted_examples import WeightedExamples
+from keras_sam.validation import boolean, integer
 
 Tensor = Any
 
@@ -31,6 +32,9 @@ class LossSurface:
     """The loss of a model over data, as a function of one vector of weights.
 
         L(w) = sum_b n_b L_b(w) / sum_b n_b,    n_b: the number of examples of batch b
+
+    and where a model masks its outputs, or a loss ignores a class, n_b is the number of entries
+    that are left: L is the loss of all examples as one batch, however they are cut.
 
     w is a float64 vector of all trainable weights that are not pruned; `weights` is the model's
     own. The model is not changed by any of this, and is read only here and by `refresh`.
@@ -62,7 +66,8 @@ class LossSurface:
     Raises:
         TypeError: If an argument is of the wrong type.
         ValueError: If the model is not built, not compiled, has no loss or one that does not
-            average; if there are no examples; or if they do not fit into memory.
+            average; if it has several that leave different entries out, and `batch_size` is below
+            the number of examples; if there are no examples; or if they do not fit into memory.
 
     Example:
 
@@ -86,16 +91,17 @@ class LossSurface:
         regularization: bool = True,
     ) -> None:
         check_model(model)
-        self._batch_size = positive_integer("batch_size", batch_size)
+        self._batch_size = integer("batch_size", batch_size, least=1)
         if max_examples is not None:
-            max_examples = positive_integer("max_examples", max_examples)
+            max_examples = integer("max_examples", max_examples, least=1)
         self.model = model
-        self.training = training
-        self._regularization = regularization
+        self.training = boolean("training", training)
+        self._regularization = boolean("regularization", regularization)
         self.examples = Examples(data, max_examples)
         _, batch = next(self.examples.chunks(self._batch_size))
         keras_internals.build_from_batch(model, batch)
-        check_any_loss(model, _tensors(batch)[0])
+        check_any_loss(model, batch[0])
+        self._weighted = WeightedExamples.of(model, self.examples, self._batch_size)
         self._variables: list[list[int]] = []  # Of which the loss was traced.
         self.refresh()
 
@@ -118,15 +124,25 @@ class LossSurface:
         # Dropout that draws from a global generator is the same in every pass too.
         self._call = backend.repeatable(lambda function, *arguments: function(*arguments))
 
-    def on(self, examples: Examples) -> "LossSurface":
-        """The surface of other examples, at the same weights."""
-        surface = copy.copy(self)
-        surface.examples = examples
-        return surface
+    def groups(self, size: int) -> Iterator[tuple[float, "LossSurface"]]:
+        """Cuts the examples into groups of at most `size`.
+
+        Returns:
+            An iterator of each group's share in L, and its surface, at the same weights.
+        """
+        for share, weighted in self._weighted.groups(size):
+            surface = copy.copy(self)
+            surface._weighted, surface.examples = weighted, weighted.examples
+            yield share, surface
+
+    @property
+    def precision(self) -> float:
+        """The relative rounding error of the computations, once one was traced."""
+        return self._traced.precision
 
     def loss(self, weights: np.ndarray | None = None) -> float:
         """`L(w)`, at the model's own weights by default."""
-        return self.loss_at(self._values(weights), self.state)
+        return self.loss_at(self._values_at(weights), self.state)
 
     def loss_at(self, values: Sequence[Tensor], state: Sequence[Tensor]) -> float:
         """The loss for a list of all weights, pruned ones too, and one of all state variables."""
@@ -138,7 +154,7 @@ class LossSurface:
 
     def gradient(self, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
         """`L(w)` and its gradient, a float64 vector of shape (n,)."""
-        values = self._values(weights)
+        values = self._values_at(weights)
         loss, gradient = 0.0, np.zeros(self.size)
         for share, batch in self._shares():
             batch_loss, slopes = self._call(self._traced.gradient, values, self.state, batch)
@@ -155,8 +171,12 @@ class LossSurface:
 
         Returns:
             A float64 vector of shape (n,).
+
+        Raises:
+            TypeError: If an argument is no array of numbers.
+            ValueError: If its shape is not (n,).
         """
-        values, vectors = self._values(weights), self._values(vector)
+        values, vectors = self._values_at(weights), self._values("vector", vector)
         product = np.zeros(self.size)
         for share, batch in self._shares():
             product += share * self.space.flatten(
@@ -167,6 +187,9 @@ class LossSurface:
     def mean_example_power(self, vector: np.ndarray, power: int) -> np.ndarray:
         """`mean_i(H_i^k v)`, with H_i the Hessian of the loss of example i alone.
 
+        Where entries are left out, the examples' losses are weighted by how many they have, so that
+        the mean of the H_i is H.
+
         Args:
             vector: v, of shape (n,).
             power: k, an int >= 1.
@@ -175,9 +198,13 @@ class LossSurface:
             A float64 vector of shape (n,).
 
         Raises:
-            ValueError: If the surface is one of training mode, where an example's loss depends on
-                others; or if not even one example's vectors fit into memory.
+            TypeError: If an argument is of the wrong type.
+            ValueError: If the shape of `vector` is not (n,) or `power` is below 1; if the surface
+                is one of training mode, where an example's loss depends on others; if several
+                losses leave different entries out; or if not even one example's vectors fit into
+                memory.
         """
+        power = integer("power", power, least=1)
         if self.training:
             raise ValueError(
                 "`training` must be False for the Hessians of single examples. "
@@ -190,21 +217,23 @@ class LossSurface:
             f"Received: a model with `{self.size}` weights",
         )
         chunk = max(1, min(self._batch_size, CHUNK_BYTES // each))
-        values, vectors = self._values(None), self._values(vector)
+        values, vectors = self._values_at(None), self._values("vector", vector)
         total = np.zeros(self.size)
-        for size, batch in self.examples.chunks(chunk):
+        for share, weights, batch in self._weighted.single(chunk):
             means = self._traced.mean_example_power(
-                values, vectors, self.state, _tensors(batch), power
+                values, vectors, self.state, batch, ops.convert_to_tensor(weights), power
             )
-            total += size / self.examples.size * self.space.flatten(means)
+            total += share * self.space.flatten(means)
         return total
 
     def _shares(self) -> Iterator[tuple[float, Any]]:
-        for size, batch in self.examples.chunks(self._batch_size):
-            yield size / self.examples.size, _tensors(batch)
+        return self._weighted.batches(self._batch_size)
 
-    def _values(self, vector: np.ndarray | None) -> list[Tensor]:
-        arrays = self.space.unflatten(self.weights if vector is None else np.asarray(vector))
+    def _values_at(self, weights: Any) -> list[Tensor]:
+        return self._values("weights", self.weights if weights is None else weights)
+
+    def _values(self, argument: str, vector: Any) -> list[Tensor]:
+        arrays = self.space.unflatten(self.space.vector(argument, vector))
         return [
             ops.convert_to_tensor(array, dtype=v.dtype)
             for array, v in zip(arrays, self.model.trainable_variables, strict=True)
@@ -221,9 +250,3 @@ def surface_of(model: Any, data: Any, options: dict[str, Any]) -> LossSurface:
             f"Received: `data={data!r}`, {options}"
         )
     return model
-
-
-def _tensors(batch: Any) -> Any:
-    return tree.map_structure(
-        lambda leaf: None if leaf is None else ops.convert_to_tensor(leaf), batch
-    )

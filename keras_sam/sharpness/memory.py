@@ -3,6 +3,10 @@
 import psutil
 
 
+class NotEnoughMemoryError(ValueError):
+    """The machine has less main memory left than a request needs."""
+
+
 def require_memory(needed: float, purpose: str, remedy: str) -> None:
     """Raises if the machine has less main memory left than a request needs.
 
@@ -12,11 +16,11 @@ def require_memory(needed: float, purpose: str, remedy: str) -> None:
         remedy: What would need less, and the arguments as received.
 
     Raises:
-        ValueError: If `needed` exceeds the memory that is available now.
+        NotEnoughMemoryError: If `needed` exceeds the memory that is available now.
     """
     available = available_memory()
     if needed > available:
-        raise ValueError(
+        raise NotEnoughMemoryError(
             f"{purpose} would need {needed / 2**30:.3g} GiB of memory, and "
             f"{available / 2**30:.3g} GiB are available. {remedy}"
         )

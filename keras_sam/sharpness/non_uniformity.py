@@ -7,20 +7,28 @@ from scipy.sparse.linalg import LinearOperator
 
 from keras_sam.sharpness.eigenvalues import extreme_eigenvalues
 from keras_sam.sharpness.loss_surface import surface_of
-from keras_sam.sharpness.validation import positive_integer
+from keras_sam.validation import integer
 
 
 class MomentDeviation(LinearOperator):
     """`mean_i(H_i^k) - H^k`, with H_i the Hessian of example i and H their mean.
 
     One product costs k products with the H_i of each example, vectorised over examples, and k - 1
-    products with H.
+    products with H. Where the examples are alike the difference is small, and the rounding of the
+    two terms, `rounding`, is not.
 
     Args:
         model: A built and compiled `keras.Model` or SAMModel; or a `LossSurface`, then no data.
         data: As for `LossSurface`.
         k: The power, an int >= 2. Defaults to 2.
         **options: The keyword arguments of `LossSurface`.
+
+    Attributes:
+        rounding: The rounding error of products with unit vectors, as far as seen.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If `k` is below 2; and as for `LossSurface`.
 
     Example:
 
@@ -33,16 +41,21 @@ class MomentDeviation(LinearOperator):
     """
 
     def __init__(self, model: Any, data: Any = None, k: int = 2, **options: Any) -> None:
-        self._power = positive_integer("k", k, least=2)
+        self._power = integer("k", k, least=2)
         self._surface = surface_of(model, data, options)
+        self.rounding = 0.0
         super().__init__(np.float64, (self._surface.size, self._surface.size))
 
     def _matvec(self, vector: np.ndarray) -> np.ndarray:
-        vector = np.ravel(vector)
+        power_of_mean = vector = np.ravel(vector)
         mean_power = self._surface.mean_example_power(vector, self._power)
         for _ in range(self._power):
-            vector = self._surface.hessian_product(vector)
-        return mean_power - vector
+            power_of_mean = self._surface.hessian_product(power_of_mean)
+        if size := np.linalg.norm(vector):
+            largest = max(np.linalg.norm(mean_power), np.linalg.norm(power_of_mean))
+            error = self._power * self._surface.precision * largest / size
+            self.rounding = max(self.rounding, float(error))
+        return mean_power - power_of_mean
 
     def _adjoint(self) -> "MomentDeviation":
         return self

@@ -27,6 +27,7 @@ def plot_landscapes(
         The `matplotlib.figure.Figure`.
 
     Raises:
+        TypeError: If `landscapes` is neither a `Landscape` nor a dict of them.
         ValueError: If there are no landscapes, or lines and planes are mixed.
 
     Example:
@@ -38,7 +39,12 @@ def plot_landscapes(
     """
     from matplotlib.figure import Figure
 
-    named = {"": landscapes} if isinstance(landscapes, Landscape) else dict(landscapes)
+    named = {"": landscapes} if isinstance(landscapes, Landscape) else landscapes
+    if not isinstance(named, Mapping) or not all(isinstance(v, Landscape) for v in named.values()):
+        raise TypeError(
+            "`landscapes` must be a Landscape, or a dict of them by name. "
+            f"Received: `landscapes={landscapes!r}`"
+        )
     dimensions = {len(landscape.axes) for landscape in named.values()}
     if len(dimensions) != 1:
         raise ValueError(

@@ -7,8 +7,7 @@ import numpy as np
 from keras_sam.perturbation import ETA, NORM_EPSILON
 from keras_sam.sharpness.estimate import Estimate
 from keras_sam.sharpness.loss_surface import LossSurface, surface_of
-from keras_sam.sharpness.validation import positive_integer
-from keras_sam.validation import nonnegative
+from keras_sam.validation import boolean, integer, nonnegative
 
 
 def sam_sharpness(
@@ -66,16 +65,15 @@ def sam_sharpness(
         - Andriushchenko et al. 2023, https://arxiv.org/abs/2302.07011, section 2
     """
     rho = nonnegative("rho", rho)
-    steps = positive_integer("steps", steps)
+    steps = integer("steps", steps, least=1)
+    adaptive = boolean("adaptive", adaptive)
     if m is not None:
-        m = positive_integer("m", m)
+        m = integer("m", m, least=1)
     surface = surface_of(model, data, options)
     if m is None:
         return _worst_rise(surface, rho, steps, adaptive)
-    return sum(
-        group.size / surface.examples.size * _worst_rise(surface.on(group), rho, steps, adaptive)
-        for group in surface.examples.groups(m)
-    )
+    rises = (share * _worst_rise(group, rho, steps, adaptive) for share, group in surface.groups(m))
+    return sum(rises, 0.0)
 
 
 def average_sharpness(
@@ -104,7 +102,7 @@ def average_sharpness(
             adaptive: relative to them. Defaults to 0.05.
         num_samples: The number of random pairs e and -e, >= 2. Defaults to 30.
         adaptive: Whether the noise is in proportion to T = |w| + 0.01. Defaults to `False`.
-        seed: Of the perturbations. Same seed, same numbers. Defaults to 0.
+        seed: Of the perturbations, an int >= 0. Same seed, same numbers. Defaults to 0.
         **options: The keyword arguments of `LossSurface`.
 
     Returns:
@@ -128,7 +126,9 @@ def average_sharpness(
         - Andriushchenko et al. 2023, https://arxiv.org/abs/2302.07011, section 2
     """
     rho = nonnegative("rho", rho)
-    num_samples = positive_integer("num_samples", num_samples, least=2)
+    num_samples = integer("num_samples", num_samples, least=2)
+    adaptive = boolean("adaptive", adaptive)
+    seed = integer("seed", seed, least=0)
     surface = surface_of(model, data, options)
     scale = _scale(surface.weights, adaptive)
     random = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from keras_sam.sharpness.estimate import Estimate
 from keras_sam.sharpness.hessian import HessianOperator
-from keras_sam.sharpness.validation import positive_integer
+from keras_sam.validation import integer
 
 
 def hessian_trace(
@@ -24,7 +24,7 @@ def hessian_trace(
         model: A built and compiled `keras.Model` or SAMModel; or a `LossSurface`, then no data.
         data: As for `LossSurface`.
         num_samples: The number of random vectors z, >= 2. Defaults to 30.
-        seed: Of the random vectors. Same seed, same numbers. Defaults to 0.
+        seed: Of the random vectors, an int >= 0. Same seed, same numbers. Defaults to 0.
         **options: The keyword arguments of `LossSurface`.
 
     Returns:
@@ -46,7 +46,8 @@ def hessian_trace(
     References:
         - Hutchinson 1990, "A Stochastic Estimator of the Trace of the Influence Matrix"
     """
-    num_samples = positive_integer("num_samples", num_samples, least=2)
+    num_samples = integer("num_samples", num_samples, least=2)
+    seed = integer("seed", seed, least=0)
     return estimated_trace(HessianOperator(model, data, **options), num_samples, seed)
 
 

@@ -7,9 +7,14 @@ import keras
 from keras import ops, tree
 
 from keras_sam import backend
+from keras_sam.backend import keras_internals
 from keras_sam.loss_function import loss_function, state_variables
 
 Tensor = Any
+
+# The relative rounding error of each dtype, and of those that are not listed (float8).
+PRECISIONS = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
+COARSEST = 2.0**-2
 
 
 class TracedLoss:
@@ -35,26 +40,40 @@ class TracedLoss:
         self._loss_fn = loss_function(model, training=training)
         self._product = backend.hessian_vector_product(self._loss)
         self._powers: dict[int, Any] = {}
+        self._dtype = "float32"  # Of the loss, once it was traced.
         self.loss = backend.compiled(lambda *arguments: self._loss(*arguments)[0])
         self.gradient = backend.compiled(self._gradient)
         self.product = backend.compiled(self._product)
 
+    @property
+    def precision(self) -> float:
+        """The relative rounding error of a number in the coarsest dtype that the loss goes through.
+
+        That of the loss itself counts once it was traced.
+        """
+        layers = keras_internals.all_layers(self._model)
+        dtypes = [self._dtype, *(layer.compute_dtype for layer in layers)]
+        # Except on TensorFlow, Keras computes much of float64 in float32.
+        wide = [keras.backend.result_type(dtype) for dtype in dtypes if "float" in dtype]
+        return max(PRECISIONS.get(dtype, COARSEST) for dtype in wide)
+
     def mean_example_power(
-        self, values: Any, vectors: Any, state: Any, batch: Any, power: int
+        self, values: Any, vectors: Any, state: Any, batch: Any, weights: Tensor, power: int
     ) -> list[Tensor]:
-        """`mean_i(H_i^power v)` over the examples i of the batch, vectorised."""
+        """`mean_i((weights_i H_i)^power v)` over the examples i of the batch, vectorised."""
         if power not in self._powers:
             self._powers[power] = backend.compiled(
                 functools.partial(self._mean_example_power, power)
             )
-        return self._powers[power](values, vectors, state, batch)
+        return self._powers[power](values, vectors, state, batch, weights)
 
     def _loss(self, values: Any, state: Any, batch: Any) -> tuple[Tensor, None]:
         loss, _ = self._loss_fn(values, state, batch)
         if not self._regularization:
             loss = loss - ops.cast(self._penalty(values, state), loss.dtype)
+        self._dtype = keras.backend.standardize_dtype(loss.dtype)
         # Inside a strategy's scope Keras divides losses by the number of replicas.
-        return loss / ops.cast(_share_of_replica(), loss.dtype), None
+        return loss / _share_of_replica(self._dtype), None
 
     def _penalty(self, values: Any, state: Any) -> Tensor:
         model = self._model
@@ -75,19 +94,28 @@ class TracedLoss:
         ]
 
     def _mean_example_power(
-        self, power: int, values: Any, vectors: Any, state: Any, batch: Any
+        self, power: int, values: Any, vectors: Any, state: Any, batch: Any, weights: Tensor
     ) -> list[Tensor]:
         def of_example(arrays: list[Tensor]) -> list[Tensor]:
-            rows = iter([array[None] for array in arrays])
+            weight = arrays[0]
+            rows = iter([array[None] for array in arrays[1:]])
             example = tree.map_structure(lambda leaf: None if leaf is None else next(rows), batch)
             product = vectors
             for _ in range(power):
-                product = self._product(values, product, state, example)
+                product = [
+                    p * ops.cast(weight, p.dtype)
+                    for p in self._product(values, product, state, example)
+                ]
             return product
 
-        arrays = [leaf for leaf in tree.flatten(batch) if leaf is not None]
-        return [ops.mean(p, axis=0) for p in backend.vectorized_map(of_example, arrays)]
+        arrays = [weights, *(leaf for leaf in tree.flatten(batch) if leaf is not None)]
+        # Not `ops.mean`, which computes in float32 except on TensorFlow.
+        return [
+            ops.sum(p, axis=0) / ops.cast(ops.shape(p)[0], p.dtype)
+            for p in backend.vectorized_map(of_example, arrays)
+        ]
 
 
-def _share_of_replica() -> Tensor:
-    return keras.losses.MeanSquaredError(dtype="float32")(ops.ones((1, 1)), ops.zeros((1, 1)))
+def _share_of_replica(dtype: str) -> Tensor:
+    one = ops.ones((1, 1), dtype)
+    return ops.cast(keras.losses.MeanSquaredError(dtype=dtype)(one, ops.zeros_like(one)), dtype)

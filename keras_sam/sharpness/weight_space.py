@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_sam.validation import floats
+
 
 class WeightSpace:
     """The space of a model's trainable weights, pruned ones left out: lists of arrays <-> vectors.
@@ -30,6 +32,25 @@ class WeightSpace:
         ]
         self._kept = np.concatenate([*kept, np.zeros(0, bool)])
         self.size = int(self._kept.sum())
+
+    def vector(self, argument: str, value: Any) -> np.ndarray:
+        """`value` as a float64 vector of the space.
+
+        Args:
+            argument: The argument's name, for the message.
+            value: What was received.
+
+        Raises:
+            TypeError: If it is no sequence of real numbers.
+            ValueError: If its shape is not (size,).
+        """
+        array = floats(argument, value)
+        if len(array) != self.size:
+            raise ValueError(
+                f"`{argument}` must have a number for each weight that is not pruned, {self.size}. "
+                f"Received: an array of shape {array.shape}"
+            )
+        return array
 
     def flatten(self, tensors: Sequence[Any]) -> np.ndarray:
         """Tensors parallel to the variables as one float64 vector."""

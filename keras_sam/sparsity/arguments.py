@@ -43,21 +43,3 @@ def named(argument: str, value: Any, registry: Mapping[str, Any]) -> Any:
             f"Received: `{argument}={value!r}`"
         )
     return registry[value]
-
-
-def check_integer(argument: str, value: Any, least: int) -> None:
-    """Raises if it is not an int of at least `least`.
-
-    Args:
-        argument: The argument's name, for the message.
-        value: What was received.
-        least: The smallest allowed.
-
-    Raises:
-        TypeError: If it is no int.
-        ValueError: If it is smaller.
-    """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"`{argument}` must be an int >= {least}. Received: `{argument}={value!r}`")
-    if int(value) < least:
-        raise ValueError(f"`{argument}` must be >= {least}. Received: `{argument}={value!r}`")

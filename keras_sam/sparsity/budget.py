@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_sam.sparsity.arguments import check_integer
 from keras_sam.sparsity.kernels import Filter, find_kernels, plain_model
+from keras_sam.validation import integer
 
 
 def sparsity_for_budget(
@@ -39,7 +39,7 @@ def sparsity_for_budget(
     >>> sparsity.summary(wide, sparsity.prune(wide, s)).kept == narrow.count_params()
     True
     """
-    check_integer("parameters", parameters, 1)
+    integer("parameters", parameters, 1)
     net = plain_model(model)
     pruned = sum(_size(k.variable) for k in find_kernels(net, filter))
     others = sum(map(_size, net.trainable_variables)) - pruned

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_sam.sam_model import SAMModel
-from keras_sam.sparsity.arguments import check_integer
+from keras_sam.validation import integer
 
 
 class MaskSchedule(keras.callbacks.Callback):
@@ -25,10 +25,10 @@ class MaskSchedule(keras.callbacks.Callback):
 
     def __init__(self, begin_step: int, end_step: int | None, frequency: int) -> None:
         super().__init__()
-        check_integer("begin_step", begin_step, 0)
+        integer("begin_step", begin_step, 0)
         if end_step is not None:
-            check_integer("end_step", end_step, begin_step + 1)
-        check_integer("frequency", frequency, 1)
+            integer("end_step", end_step, begin_step + 1)
+        integer("frequency", frequency, 1)
         self.begin_step = begin_step
         self.end_step = end_step
         self.frequency = frequency

@@ -10,11 +10,12 @@ import numpy as np
 from keras import ops
 
 from keras_sam.sparsity import structures
-from keras_sam.sparsity.arguments import check_integer, check_sparsity, named
+from keras_sam.sparsity.arguments import check_sparsity, named
 from keras_sam.sparsity.distributions import DISTRIBUTIONS, Distribution, kept_count
 from keras_sam.sparsity.kernels import Filter, Kernel, find_kernels, plain_model
 from keras_sam.sparsity.objective import Objective
 from keras_sam.sparsity.scores import SCORES, Score, ScoreFunction
+from keras_sam.validation import integer
 
 Masks = dict[str, np.ndarray]
 
@@ -96,7 +97,7 @@ def prune(
         - Shin et al. 2025, https://arxiv.org/abs/2311.17539 (random uniformly, SNIP globally)
     """
     check_sparsity("sparsity", sparsity)
-    check_integer("seed", seed, 0)
+    integer("seed", seed, 0)
     n_of_m = structures.parse(structure)
     scoring = _scoring(score)
     rounds = _rounds(rounds, scoring, structure)
@@ -220,7 +221,7 @@ def _scoring(score: str | Callable[..., Any]) -> Score:
 def _rounds(rounds: int | None, scoring: Score, structure: str) -> int:
     if rounds is None:
         return scoring.rounds if structure == structures.UNSTRUCTURED else 1
-    check_integer("rounds", rounds, 1)
+    integer("rounds", rounds, 1)
     if rounds > 1 and structure != structures.UNSTRUCTURED:
         raise ValueError(
             f"`rounds` must be 1 with `structure={structure!r}`. Received: `rounds={rounds}`"

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from keras_sam.sparsity.arguments import check_integer, check_sparsity
+from keras_sam.sparsity.arguments import check_sparsity
 from keras_sam.sparsity.regrowth import Regrowth
+from keras_sam.validation import integer
 
 
 class SET(Regrowth):
@@ -55,7 +56,7 @@ class SET(Regrowth):
     ) -> None:
         super().__init__(begin_step, end_step, frequency)
         check_sparsity("fraction", fraction)
-        check_integer("seed", seed, 0)
+        integer("seed", seed, 0)
         self.fraction = fraction
         self.seed = seed
 

@@ -15,7 +15,7 @@ from keras_sam.sharpness import (
     hessian_trace,
     sam_sharpness,
 )
-from keras_sam.sharpness.eigenvalues import NotConvergedError
+from keras_sam.sharpness.block_lanczos import NotConvergedError
 
 NAMES = ["hessian_eigenvalue", "hessian_trace", "sam_sharpness"]
 
@@ -133,6 +133,47 @@ def test_no_convergence_is_nan_and_a_warning(data, monkeypatch):
     assert history["sam_sharpness"][0] > 0
 
 
+def test_a_hard_spectrum_is_nan_with_one_warning_and_training_goes_on():
+    # The Hessian of linear regression, 2 x^T x / n: eigenvalues that 21 products do not tell apart.
+    data = np.diag(np.linspace(1, 1.01, 60)), np.zeros((60, 1))
+    model = keras.Sequential([keras.Input((60,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile("sgd", loss="mse")
+    callback = SharpnessCallback(data, tolerance=1e-6, max_products=21)
+    with pytest.warns(UserWarning, match=r"No hessian_eigenvalue.*`max_products=21`") as record:
+        history = fit(model, data, callback, epochs=3)
+    assert len([w for w in record if "hessian_eigenvalue" in str(w.message)]) == 1
+    assert all(math.isnan(value) for value in history["hessian_eigenvalue"])
+    assert len(history["loss"]) == 3
+    assert np.isfinite([history["hessian_trace"], history["sam_sharpness"]]).all()
+    with pytest.warns(UserWarning, match=r"No hessian_eigenvalue"):  # The next training says so.
+        fit(model, data, callback, epochs=1)
+
+
+def test_an_infinite_hessian_of_a_finite_loss_is_nan(data):
+    # The root of |x w| has none at 0, where the inputs that it is measured on are.
+    inputs = keras.Input((6,))
+    product = keras.layers.Dense(1, use_bias=False)(inputs)
+    model = keras.Model(inputs, keras.ops.sqrt(keras.ops.abs(product)))
+    model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    callback = SharpnessCallback((np.zeros((2, 6)), np.ones((2, 1))), measures=["eigenvalue"])
+    with pytest.warns(UserWarning, match=r"No hessian_eigenvalue.*finite Hessian"):
+        history = fit(model, (data[0], data[1][:, :1]), callback, epochs=1)
+    assert math.isnan(history["hessian_eigenvalue"][0])
+
+
+def test_memory_that_is_short_is_said_before_training_or_nan_in_it(data, monkeypatch):
+    free = [10**3]
+    monkeypatch.setattr("keras_sam.sharpness.memory.available_memory", lambda: free[0])
+    with pytest.raises(ValueError, match=r"Lanczos vectors of 1 eigenvalues would need"):
+        fit(network(), data, SharpnessCallback(data), epochs=1)
+    free[0] = 10**9
+    shrink = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: free.__setitem__(0, 10**3))
+    with pytest.warns(UserWarning, match=r"No hessian_eigenvalue.*would need"):
+        history = fit(network(), data, shrink, SharpnessCallback(data), epochs=1)
+    assert math.isnan(history["hessian_eigenvalue"][0])
+    assert np.isfinite(history["hessian_trace"][0])
+
+
 def test_cost_is_what_the_docstring_says(data, monkeypatch):
     products = []
     original = HessianOperator._matvec
@@ -169,6 +210,15 @@ def test_a_callback_follows_the_model_it_is_used_with(data):
         ({"rho": -1}, ValueError, r"`rho` must be finite and >= 0. Received: `rho=-1`"),
         ({"num_samples": 1}, ValueError, r"`num_samples` must be >= 2. Received"),
         ({"tolerance": 0}, ValueError, r"`tolerance` must be finite and > 0. Received"),
+        ({"tolerance": math.nan}, ValueError, r"`tolerance` must be finite and > 0.*nan"),
+        ({"max_products": 0}, ValueError, r"`max_products` must be >= 1. Received"),
+        ({"measures": 5}, TypeError, r"`measures` must be a list.*Received: `measures=5`"),
+        ({"measures": None}, TypeError, r"`measures` must be a list.*`measures=None`"),
+        ({"measures": [["trace"]]}, ValueError, r"`measures` must be some of"),
+        ({"every": True}, TypeError, r"`every` must be an int"),
+        ({"seed": True}, TypeError, r"`seed` must be an int >= 0"),
+        ({"seed": None}, TypeError, r"`seed` must be an int >= 0"),
+        ({"bath_size": 3}, TypeError, r"bath_size"),
     ],
 )
 def test_bad_arguments(data, arguments, error, message):

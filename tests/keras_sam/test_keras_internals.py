@@ -68,3 +68,20 @@ def test_hooks_that_are_overridden_exist():
     optimizer = keras.optimizers.SGD
     assert len(inspect.signature(optimizer._apply_weight_decay).parameters) == 2
     assert list(inspect.signature(optimizer._use_weight_decay).parameters) == ["self", "variable"]
+
+
+def test_recorded_loss_masks_has_one_for_each_loss():
+    masked = keras.Sequential([keras.Input((2, 1)), layers.Masking(0.0)])
+    predictions = masked(np.array([[[1.0], [0.0]]]))
+    mse = keras.losses.MeanSquaredError()
+    ignoring = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1, from_logits=True)
+    with keras_internals.recorded_loss_masks() as masks:
+        mse(np.zeros((1, 2, 1)), predictions)
+        mse(np.zeros((1, 2)), np.zeros((1, 2)))
+        ignoring(np.array([-1, 0, 1]), np.zeros((3, 2)))
+    first, second, third = masks
+    assert np.asarray(first).tolist() == [[True, False]]
+    assert second is None
+    assert np.asarray(third).tolist() == [False, True, True]
+    mse(np.zeros((1, 2)), np.zeros((1, 2)))
+    assert len(masks) == 3

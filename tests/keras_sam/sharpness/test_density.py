@@ -98,6 +98,15 @@ def test_bad_arguments(monkeypatch):
     density = estimated_density(operator, 2, 3, 0)
     with pytest.raises(ValueError, match=r"`width` must be finite and > 0. Received: `width=0`"):
         density.smoothed(np.zeros(1), 0)
+    for seed, error in ((None, TypeError), (True, TypeError), (-1, ValueError)):
+        with pytest.raises(error, match=r"`seed` must be"):
+            estimated_density(operator, 2, 3, seed)
+    for power, error in ((-1, ValueError), (0.5, TypeError)):
+        with pytest.raises(error, match=r"`power` must be"):
+            density.moment(power)
+    for grid, error in (("a", TypeError), (None, TypeError), (0.5, ValueError)):
+        with pytest.raises(error, match=r"`grid` must be"):
+            density.smoothed(grid, 1.0)
     monkeypatch.setattr("keras_sam.sharpness.memory.available_memory", lambda: 8 * 50 * 10)
     with pytest.raises(ValueError, match=r"Lanczos vectors would need.*Received: `steps=20`"):
         estimated_density(operator, 2, 20, 0)

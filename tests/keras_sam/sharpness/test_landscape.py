@@ -123,6 +123,11 @@ def test_between_differently_pruned_models_either_mask_keeps():
         ({"dimensions": 3}, ValueError, r"`dimensions` must be 1 or 2. Received: `dimensions=3`"),
         ({"radius": 0}, ValueError, r"`radius` must be finite and > 0. Received: `radius=0`"),
         ({"points": 1}, ValueError, r"`points` must be >= 2. Received: `points=1`"),
+        ({"dimensions": True}, TypeError, r"`dimensions` must be an int"),
+        ({"dimensions": 1.0}, TypeError, r"`dimensions` must be an int"),
+        ({"dimensions": 0}, ValueError, r"`dimensions` must be >= 1"),
+        ({"seed": None}, TypeError, r"`seed` must be an int >= 0.*None"),
+        ({"seed": -1}, ValueError, r"`seed` must be >= 0"),
     ],
 )
 def test_bad_arguments(model, arguments, error, message):
@@ -138,3 +143,20 @@ def test_models_that_do_not_match(model):
         loss_between(model, keras.Sequential([keras.layers.Dense(2)]), DATA)
     with pytest.raises(ValueError, match=r"`positions` must be a non-empty sequence of finite"):
         loss_between(model, model, DATA, positions=[np.nan])
+    for positions in ("ab", [[0.0, 1.0]], [1, [2]], 0.5, []):
+        with pytest.raises((TypeError, ValueError), match=r"`positions` must be"):
+            loss_between(model, model, DATA, positions=positions)
+
+
+@pytest.mark.parametrize(
+    ("direction", "weights", "error", "message"),
+    [
+        ([np.ones((2, 2))], [], ValueError, r"`direction` must have the shapes of `weights`, \[\]"),
+        ([np.ones(4)], [np.ones((2, 2))], ValueError, r"\[\(2, 2\)\]. Received.*\[\(4,\)\]"),
+        (None, [np.ones(2)], TypeError, r"`direction` must be a list of arrays.*None"),
+        ([np.ones(2)], 3, TypeError, r"`weights` must be a list of arrays.*3"),
+    ],
+)
+def test_directions_that_do_not_fit(direction, weights, error, message):
+    with pytest.raises(error, match=message):
+        filter_normalized(direction, weights)

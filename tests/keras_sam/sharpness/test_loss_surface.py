@@ -254,3 +254,41 @@ def test_many_surfaces_in_a_process_bring_no_warnings(model, data, caplog):
     finally:
         logger.removeHandler(caplog.handler)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda s: s.loss(0.1), ValueError, r"`weights` must be of one axis.*shape \(\)"),
+        (lambda s: s.loss("a"), TypeError, r"`weights` must be a sequence of numbers.*'a'"),
+        (lambda s: s.gradient(np.ones(3)), ValueError, r"`weights` must have a number for each"),
+        (lambda s: s.hessian_product(None), TypeError, r"`vector` must be.*`vector=None`"),
+        (lambda s: s.hessian_product(np.ones((26, 1))), ValueError, r"`vector` must be of one"),
+        (lambda s: s.hessian_product(np.ones(25)), ValueError, r"`vector` must have.*26.*\(25,\)"),
+        (lambda s: s.hessian_product([[1], [1, 2]]), TypeError, r"`vector` must be a sequence"),
+        (lambda s: s.hessian_product(np.ones(26) * 1j), TypeError, r"`vector` must be a sequence"),
+        (
+            lambda s: s.hessian_product(np.ones(26), 1.0),
+            ValueError,
+            r"`weights` must be of one axis",
+        ),
+        (lambda s: s.mean_example_power(np.ones(26), -1), ValueError, r"`power` must be >= 1"),
+        (lambda s: s.mean_example_power(np.ones(26), 2.0), TypeError, r"`power` must be an int"),
+        (lambda s: s.mean_example_power(None, 2), TypeError, r"`vector` must be a sequence"),
+    ],
+)
+def test_what_is_no_vector_of_the_space(surface, call, error, message):
+    with pytest.raises(error, match=message):
+        call(surface)
+
+
+@pytest.fixture(scope="module")
+def surface():
+    return LossSurface(reference.perceptron(reference.weights()), reference.examples())
+
+
+@pytest.mark.parametrize("option", ["training", "regularization"])
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_switches_are_bools(model, data, option, value):
+    with pytest.raises(TypeError, match=rf"`{option}` must be a bool.*{value!r}"):
+        LossSurface(model, data, **{option: value})

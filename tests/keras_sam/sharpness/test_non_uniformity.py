@@ -1,11 +1,18 @@
 """s_k against dense per-example Hessians."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 
 from keras_sam import SAMModel
-from keras_sam.sharpness import MomentDeviation, non_uniformity
+from keras_sam.sharpness import (
+    LossSurface,
+    MomentDeviation,
+    hessian_eigenvalues,
+    non_uniformity,
+)
 from tests.keras_sam.sharpness import reference
 from tests.keras_sam.sharpness.precision import DOUBLE, assert_close
 
@@ -81,6 +88,46 @@ def test_odd_moments_of_negative_hessians_have_a_negative_root():
 def test_equal_examples_are_uniform(k):
     model, data = cubic_root_net([2.0, 2.0, 2.0])
     assert non_uniformity(model, data, k) == pytest.approx(0.0, abs=1e-5 if DOUBLE else 1e-2)
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_even_moments_of_equal_examples_are_never_negative(k):
+    """What rounding makes of 0 has either sign, and a negative number has no real even root."""
+    data = reference.examples()
+    alike = tuple(np.repeat(part[:1], 3, axis=0) for part in data)
+    surface = LossSurface(reference.perceptron(reference.weights()), alike)
+    largest = abs(hessian_eigenvalues(surface, which="LM")[0])
+    value = non_uniformity(surface, k=k)
+    assert isinstance(value, float)
+    assert 0 <= value < (64 * surface.precision) ** (1 / k) * largest
+
+
+def test_rounding_below_zero_counts_as_zero(monkeypatch):
+    model, data = cubic_root_net([2.0, 2.0])
+    module = sys.modules["keras_sam.sharpness.non_uniformity"]
+    monkeypatch.setattr(module, "extreme_eigenvalues", lambda *_: np.array([-1e-17]))
+    assert non_uniformity(model, data, k=2) == 0.0
+    assert non_uniformity(model, data, k=4) == 0.0
+    assert non_uniformity(model, data, k=3) == pytest.approx(-(1e-17 ** (1 / 3)))
+
+
+@pytest.mark.skipif(not DOUBLE, reason="Keras computes in float32 there")
+def test_a_small_tolerance_in_float64():
+    data = reference.examples()
+    model = reference.perceptron(reference.weights())
+    surface = LossSurface(model, data)
+    # The same operator as a dense matrix: what is left is the tolerance alone.
+    for k in (2, 3):
+        matrix = MomentDeviation(surface, k=k) @ np.eye(reference.SIZE)
+        expected = np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1] ** (1 / k)
+        assert non_uniformity(surface, k=k, tolerance=1e-12) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("tolerance", [-1, 0, np.nan])
+def test_bad_tolerances(tolerance):
+    model, data = cubic_root_net([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"`tolerance` must be finite and > 0. Received"):
+        non_uniformity(model, data, tolerance=tolerance)
 
 
 def test_products_are_symmetric():

@@ -52,3 +52,9 @@ def test_bad_landscapes():
         plot_landscapes({"a": line([1.0, 2, 3]), "b": plane([[1.0, 2], [3, 4], [5, 6]])})
     with pytest.raises(ValueError, match=r"`landscapes` must have finite losses"):
         plot_landscapes(plane([[np.nan] * 2] * 3))
+
+
+@pytest.mark.parametrize("landscapes", [5, None, [line([1.0, 2, 3])], {"SGD": [1, 2, 3]}])
+def test_what_is_no_landscape(landscapes):
+    with pytest.raises(TypeError, match=r"`landscapes` must be a Landscape, or a dict of them"):
+        plot_landscapes(landscapes)

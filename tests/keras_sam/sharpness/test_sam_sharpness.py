@@ -40,6 +40,23 @@ def test_one_step_is_the_rise_along_sams_perturbation(model, adaptive):
     assert_close(value, expected, 1e-6)
 
 
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_several_steps_against_an_ascent_in_numpy(model, adaptive):
+    """Each step: rho along the normalised slope, in the coordinates e / T, then onto the ball."""
+    w = reference.weights()
+    scale = np.abs(w) + 0.01 if adaptive else np.ones_like(w)
+    rises, u = [], np.zeros_like(w)
+    for _ in range(4):
+        slope = scale * reference.gradient(w + scale * u, *DATA)
+        u = u + RHO * slope / np.linalg.norm(slope)
+        u = u * min(1.0, RHO / np.linalg.norm(u))
+        rises.append(reference.loss(w + scale * u, *DATA) - reference.loss(w, *DATA))
+    assert len({round(rise, 6) for rise in rises}) == 4
+    for steps in (2, 3, 4):
+        value = sam_sharpness(model, DATA, RHO, steps=steps, adaptive=adaptive)
+        assert_close(value, max(rises[:steps]), 1e-8)
+
+
 def test_more_steps_never_lower_it(model):
     values = [sam_sharpness(model, DATA, RHO, steps=steps) for steps in (1, 2, 5, 20)]
     assert values == sorted(values)
@@ -140,7 +157,9 @@ def test_average_is_fixed_by_the_seed(model):
         ({"rho": "big"}, TypeError, r"`rho` must be a number. Received: `rho='big'`"),
         ({"steps": 0}, ValueError, r"`steps` must be >= 1. Received: `steps=0`"),
         ({"m": 0}, ValueError, r"`m` must be >= 1. Received: `m=0`"),
-        ({"m": 2.0}, TypeError, r"`m` must be an int. Received: `m=2.0`"),
+        ({"m": 2.0}, TypeError, r"`m` must be an int >= 1. Received: `m=2.0`"),
+        ({"m": True}, TypeError, r"`m` must be an int"),
+        ({"adaptive": "no"}, TypeError, r"`adaptive` must be a bool.*'no'"),
     ],
 )
 def test_bad_arguments(model, arguments, error, message):
@@ -148,6 +167,17 @@ def test_bad_arguments(model, arguments, error, message):
         sam_sharpness(model, DATA, **arguments)
 
 
-def test_bad_number_of_samples(model):
-    with pytest.raises(ValueError, match=r"`num_samples` must be >= 2. Received"):
-        average_sharpness(model, DATA, num_samples=1)
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"num_samples": 1}, ValueError, r"`num_samples` must be >= 2. Received"),
+        ({"seed": None}, TypeError, r"`seed` must be an int >= 0.*None"),
+        ({"seed": True}, TypeError, r"`seed` must be an int >= 0.*True"),
+        ({"adaptive": None}, TypeError, r"`adaptive` must be a bool"),
+        ({"rho": float("nan")}, ValueError, r"`rho` must be finite"),
+        ({"rho": 10**400}, ValueError, r"`rho` must be finite"),
+    ],
+)
+def test_bad_arguments_of_the_average(model, arguments, error, message):
+    with pytest.raises(error, match=message):
+        average_sharpness(model, DATA, **arguments)

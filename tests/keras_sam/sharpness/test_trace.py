@@ -51,3 +51,15 @@ def test_estimate_by_hand():
 def test_one_sample_has_no_standard_error():
     with pytest.raises(ValueError, match=r"`num_samples` must be >= 2. Received: `num_samples=1`"):
         hessian_trace(reference.perceptron(reference.weights()), DATA, num_samples=1)
+
+
+@pytest.mark.parametrize("samples", [[], [1.0], 3.0, None, "ab", [[1.0, 2.0]]])
+def test_what_has_no_spread(samples):
+    with pytest.raises((TypeError, ValueError), match=r"`samples` must be"):
+        Estimate.of(samples)
+
+
+@pytest.mark.parametrize("seed", [None, True, -1, 0.5])
+def test_bad_seeds(seed):
+    with pytest.raises((TypeError, ValueError), match=r"`seed` must be"):
+        hessian_trace(reference.perceptron(reference.weights()), DATA, seed=seed)
