@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_sam import SAMModel, sparsity
 from recipes.datasets.data import Data
@@ -80,7 +81,7 @@ class Compiled:
             variable.assign(value)
         for of_rule in self.sam.method_variables:
             for variable in of_rule:
-                variable.assign(keras.ops.zeros_like(variable))
+                variable.assign(np.zeros(variable.shape))
         self._prune(config, data)
 
     def _prune(self, config: RunConfig, data: Data) -> None:

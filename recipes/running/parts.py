@@ -124,6 +124,6 @@ def _out_of_memory(error: Exception) -> bool:
     """Whether a framework could not allocate: each has an error and a text of its own."""
     if isinstance(error, MemoryError | OverflowError):
         return True
-    texts = ("OOM", "RESOURCE_EXHAUSTED", "ResourceExhausted", "not enough memory", "too large")
+    texts = ("OOM", "RESOURCE_EXHAUSTED", "ResourceExhausted", "not enough memory", "allocate")
     text = f"{type(error).__name__} {error}"
     return any(part in text for part in texts)
