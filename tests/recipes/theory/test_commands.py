@@ -11,6 +11,9 @@ TINY = {
     "stability": "--kinds rank1 commuting --batch-sizes 2 --rhos 0 3 --seeds 2",
     "matrix_factorization": "--ranks 4 10 --rhos 0.1 --epochs 4 --examples 50 --seeds 2",
     "signal_noise": "--dimensions 50 100 --signals 1 4 --epochs 10 --max-epochs 30 --seeds 2",
+    "linearised": "--alphas 1 10 --rhos 0 0.1 --train-size 100 --width 0.1 --epochs 1 --seeds 2",
+    "relu_regression": "--neurons 4 --rhos 0 0.1 --steps 500 --seeds 2",
+    "teacher_student": "--widths 10 20 --rhos 0 0.1 --examples 200 --epochs 2 --seeds 2",
 }
 # What stands in a table, and in how many rows.
 SHOWN = {
@@ -18,6 +21,9 @@ SHOWN = {
     "stability": ("(6) / exact", "0.8264 centred, 1.4463 with M_4 - H^4"),
     "matrix_factorization": ("f - f* at the end", "normalised"),
     "signal_noise": ("SAM, equal loss", "0.03"),
+    "linearised": ("stability", "0.1 / alpha"),
+    "relu_regression": ("TV(f')", "barrier", "GD"),
+    "teacher_student": ("gain, selected", "2,041", "SGD"),
 }
 
 

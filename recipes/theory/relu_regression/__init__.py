@@ -1,0 +1,14 @@
+"""Are SAM's functions simpler? One-hidden-layer ReLU networks fitted to a few points of a line.
+
+Full-batch training with the squared loss and a constant learning rate, gradient descent and
+normalised SAM, few neurons and many. How bent the function is says the total variation of f' on
+[-1, 1], for the target, a triangle, 4; kinks are counted once those that lie together are merged.
+
+Claim:   With many neurons SAM finds simpler functions than gradient descent, with few about the
+         same ones: what SAM does needs overparameterisation.
+Shows:   With a caveat. With 100 neurons SAM has far fewer kinks and less total variation, with 10
+         hardly a change. But the functions are as far from gradient descent's at both widths, the
+         weights end elsewhere at both (a barrier lies between), and SAM fits this target worse.
+Cost:    about two minutes on two CPU cores; no download.
+Command: python -m recipes.theory.relu_regression
+"""
