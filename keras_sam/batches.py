@@ -3,7 +3,7 @@
 from typing import Any
 
 import keras
-from keras import tree
+from keras import ops, tree
 
 KERAS_DEFAULT_BATCH_SIZE = 32
 
@@ -41,3 +41,9 @@ def _examples(batch: Any) -> int | None:
         if shape is not None and len(shape) > 0:
             return None if shape[0] is None else int(shape[0])
     return None
+
+
+def count_examples(x: Any, y: Any) -> Any:
+    """How many examples a batch holds: rows of y, as x may be packed; of x where there is no y."""
+    leaves = [leaf for leaf in [*tree.flatten(y), *tree.flatten(x)] if leaf is not None]
+    return ops.shape(next(leaf for leaf in leaves if len(leaf.shape) > 0))[0]

@@ -7,16 +7,46 @@ Hessian-vector product need no change to any variable, and nothing has to be und
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import keras
-from keras import ops
+from keras import ops, tree
+
+from keras_sam import backend
+from keras_sam.backend import keras_internals
+from keras_sam.loss_count import LossCount
+from keras_sam.pass_scope import PassScope
 
 Tensor = Any
 Batch = tuple[Any, Any, Any]
-LossFunction = Callable[
-    [Sequence[Tensor], Sequence[Tensor], Batch], tuple[Tensor, tuple[Any, list[Tensor | None]]]
-]
+
+
+class Outcome(NamedTuple):
+    """What a pass computes besides the loss.
+
+    Attributes:
+        predictions: The model's outputs.
+        masks: Their Keras masks, one entry for each leaf, `None` where there is none.
+        state: The new values of `state_variables(model)`, `None` where they stay.
+        weights: The values of trainable variables that the forward pass itself assigned, `None` for
+            all others.
+        count: How much the loss counts among those of other parts of a batch, in place of its
+            number of examples; `None` if by that, or if it was not asked for.
+    """
+
+    predictions: Any
+    masks: list[Tensor | None]
+    state: list[Tensor | None]
+    weights: list[Tensor | None]
+    count: Tensor | None
+
+
+LossFunction = Callable[[Sequence[Tensor], Sequence[Tensor], Batch], tuple[Tensor, Outcome]]
+
+# What passes were seen to assign though Keras does not track it. With the model it is forgotten.
+_found: WeakKeyDictionary[keras.Model, list[keras.Variable]] = WeakKeyDictionary()
 
 
 def state_variables(model: keras.Model) -> list[keras.Variable]:
@@ -26,14 +56,23 @@ def state_variables(model: keras.Model) -> list[keras.Variable]:
         model: A built `keras.Model`.
 
     Returns:
-        Its non-trainable variables (BatchNorm statistics, seeds, frozen weights, masks) and the
-        variables of its metrics, each once.
+        Its non-trainable variables (BatchNorm statistics, seeds, frozen weights, masks), the
+        variables of its metrics, the buffers of PyTorch's modules, and what a pass was seen to
+        assign although Keras does not track it (the states of a stateful RNN, Keras's global
+        seed), each once.
     """
-    variables = [*model.non_trainable_variables, *model.metrics_variables]
+    variables = [
+        *model.non_trainable_variables,
+        *model.metrics_variables,
+        *backend.module_state(model),
+        *_found.get(model, []),
+    ]
     return list({id(v): v for v in variables}.values())
 
 
-def loss_function(model: keras.Model, training: bool = True) -> LossFunction:
+def loss_function(
+    model: keras.Model, training: bool = True, counting: LossCount | None = None
+) -> LossFunction:
     """Returns `loss_fn(trainable_values, state_values, batch)`, which changes nothing.
 
         L(w) = compute_loss(model(x; m * w)),    m: the model's pruning masks, 1 where it has none
@@ -43,13 +82,15 @@ def loss_function(model: keras.Model, training: bool = True) -> LossFunction:
             from the path of a weight to its boolean mask (as SAMModel has), the weights are masked.
         training: Whether the pass is one of training (dropout, batch statistics).
             Defaults to `True`.
+        counting: What is to find `outcome.count`, if batches are computed in parts.
+            Defaults to `None`.
 
     Returns:
-        `loss_fn(trainable_values, state_values, batch) -> (loss, (y_pred, new_state))`, where
+        `loss_fn(trainable_values, state_values, batch) -> (loss, outcome)`, where
         `batch = (x, y, sample_weight)`. `trainable_values` runs parallel to
-        `model.trainable_variables`, `state_values` and `new_state` to `state_variables(model)`;
-        `new_state` is `None` where the pass left a variable as it was. The loss is the whole one:
-        regularisation and `add_loss` included. On torch, a Dropout without a seed draws from
+        `model.trainable_variables`, `state_values` to what `state_variables(model)` is now; it
+        grows by what the pass assigns besides. `outcome` is an `Outcome`. The loss is the whole
+        one: regularisation and `add_loss` included. On torch, a Dropout without a seed draws from
         PyTorch's own generator, which is no part of the state.
 
     Example:
@@ -71,23 +112,36 @@ def loss_function(model: keras.Model, training: bool = True) -> LossFunction:
 
     def loss_fn(
         trainable_values: Sequence[Tensor], state_values: Sequence[Tensor], batch: Batch
-    ) -> tuple[Tensor, tuple[Any, list[Tensor | None]]]:
+    ) -> tuple[Tensor, Outcome]:
         x, y, sample_weight = batch
         current = dict(zip(map(id, state), state_values, strict=True))
-        mapping = list(zip(state, state_values, strict=True))
+        values = []
         for variable, value in zip(trainable, trainable_values, strict=True):
             if variable.path in masks:
                 # `where`, not a product: no -0.0, and no NaN from a weight that is not there.
                 mask = current[id(masks[variable.path])]
                 value = ops.where(mask, value, ops.zeros_like(value))
-            mapping.append((variable, value))
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            values.append(value)
+        with (
+            backend.stateless_modules(),
+            PassScope(trainable, values, state, state_values) as scope,
+        ):
             before = [scope.get_current_value(v) for v in state]
             y_pred = model(x, **call_arguments)
-            loss = compute_loss(model, x, y, y_pred, sample_weight, training)
+            with counting.watch(model) if counting else nullcontext():
+                loss = compute_loss(model, x, y, y_pred, sample_weight, training)
+            count = counting.result(model, scope) if counting else None
         after = [scope.get_current_value(v) for v in state]
-        new_state = [b if b is not a else None for a, b in zip(before, after, strict=True)]
-        return loss, (y_pred, new_state)
+        if scope.unknown:
+            found = _found.setdefault(model, [])
+            found.extend(v for v in scope.unknown if id(v) not in map(id, found))
+        return loss, Outcome(
+            y_pred,
+            [keras_internals.mask_of(leaf) for leaf in tree.flatten(y_pred)],
+            [b if b is not a else None for a, b in zip(before, after, strict=True)],
+            scope.assigned(trainable),
+            count,
+        )
 
     return loss_fn
 

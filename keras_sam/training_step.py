@@ -11,8 +11,10 @@ from typing import Any
 import keras
 from keras import ops, tree
 
-from keras_sam.backend import dense, read, repeatable, value_and_grad
-from keras_sam.loss_function import loss_function, state_variables
+from keras_sam.backend import dense, keras_internals, read, repeatable, value_and_grad
+from keras_sam.batches import count_examples
+from keras_sam.loss_count import LossCount
+from keras_sam.loss_function import Batch, Outcome, loss_function, state_variables
 from keras_sam.m_sharpness import Step, averaged_state, over_splits
 from keras_sam.methods.method import Method, State
 from keras_sam.sam_gradient import sam_gradient
@@ -44,33 +46,36 @@ class TrainingStep(keras.Model):
         Returns:
             The logs.
         """
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        state = state_variables(self)
-        weights = [read(v) for v in self.trainable_variables]
-        step = self._gradient_step(weights)
-        if self.num_batch_splits is not None:
-            step = over_splits(step, self.num_batch_splits, averaged_state(self, state))
-        old_state = [read(v) for v in state]
-        loss, y_pred, new_state, means = step(old_state, (x, y, sample_weight))
+        x, y, sample_weight = batch = keras.utils.unpack_x_y_sample_weight(data)
+        run = repeatable(lambda: self._pass_over(batch))
+        state, old_state, (loss, outcome, means) = run()
+        if len(state) < len(state_variables(self)):
+            # The pass has assigned variables that Keras does not track. Now they are state too.
+            state, old_state, (loss, outcome, means) = run()
+        weights = self.trainable_variables
         gradients, ascent = means[: len(weights)], means[len(weights) :]
         skipped = self._is_spoiled(gradients)
 
         # From here on variables change, and nothing more of the user's code runs.
         of_method = {id(v) for of_rule in self.method_variables for v in of_rule}
-        for variable, old, value in zip(state, old_state, new_state, strict=True):
+        for variable, old, value in zip(state, old_state, outcome.state, strict=True):
             if value is not None:
                 if id(variable) in of_method and skipped is not False:
                     value = ops.where(skipped, old, value)
                 variable.assign(value)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                examples = ops.shape(next(t for t in tree.flatten(x) if t is not None))[0]
-                # Keras divides each replica's loss by their number, for the sum that follows.
-                metric.update_state(_times(loss, self.replicas()), sample_weight=examples)
+        for variable, value in zip(weights, outcome.weights, strict=True):
+            if value is not None:
+                variable.assign(value)
+        tracker = keras_internals.loss_tracker(self)
+        if tracker is not None:
+            # Keras divides each replica's loss by their number, for the sum that follows.
+            loss = _times(loss, self.replicas())
+            tracker.update_state(loss, sample_weight=count_examples(x, y))
         self.update_ascent(ascent, skipped)
         self._apply_gradients(gradients)
         if self._masks is not None:
             self._masks.apply()
+        y_pred = self._with_masks(outcome)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     @property
@@ -106,12 +111,22 @@ class TrainingStep(keras.Model):
     def sync_variables(self) -> None:
         """Brings variables up to date, for callbacks that read or change them during `fit`."""
 
-    def _gradient_step(self, weights: list[Tensor]) -> Step:
+    def _pass_over(self, batch: Batch) -> tuple[list[keras.Variable], list[Tensor], Any]:
+        """The state variables, their values, and what the step computes from a replica's batch."""
+        state = state_variables(self)
+        values = [read(v) for v in state]
+        counting = None if self.num_batch_splits is None else LossCount("num_batch_splits")
+        step = self._gradient_step([read(v) for v in self.trainable_variables], counting)
+        if self.num_batch_splits is not None and counting is not None:
+            step = over_splits(step, self.num_batch_splits, averaged_state(self, state), counting)
+        return state, values, step(values, batch)
+
+    def _gradient_step(self, weights: list[Tensor], counting: LossCount | None) -> Step:
         """The SAM gradient of this replica's batch, as the function that `over_splits` takes.
 
         If the ascent is logged, its three scalars follow the gradients, and are averaged like them.
         """
-        loss_fn = loss_function(self)
+        loss_fn = loss_function(self, counting=counting)
         loss_scale = self.optimizer.scale_loss(1.0)  # The number 1.0 without loss scaling.
         scales_dynamically = self._scales_dynamically
         # An overflow in a further ascent step is seen by what it makes of the perturbation.
@@ -120,10 +135,10 @@ class TrainingStep(keras.Model):
         rho = self.rho(self.optimizer.iterations) if callable(self.rho) else self.rho
 
         def scaled_loss_fn(values: Any, state: Any, batch: Any, scale: Any) -> tuple[Tensor, Any]:
-            loss, aux = loss_fn(values, state, batch)
-            return _times(loss, scale), (loss, *aux)
+            loss, outcome = loss_fn(values, state, batch)
+            return _times(loss, scale), (loss, outcome)
 
-        differentiated = self._compiled(value_and_grad(scaled_loss_fn))
+        differentiated = self._compiled(value_and_grad(scaled_loss_fn, self.trainable_variables))
         perturbation = self._compiled(lambda *arguments: self.perturbation(*arguments))
 
         def average(gradients: Gradients) -> Gradients:
@@ -131,12 +146,16 @@ class TrainingStep(keras.Model):
             gradients = [None if g is None else dense(g) for g in gradients]
             return self._mean_over_replicas(gradients) if self.sync_perturbation else gradients
 
-        def step(state: Any, batch: Any) -> tuple[Any, Any, list[Any], Gradients]:
+        def step(state: Any, batch: Any) -> tuple[Tensor, Outcome, Gradients]:
             overflows: list[Tensor] = []
+            at = list(weights)
 
             def value_and_gradient(values: Any) -> Any:
-                (_, (loss, *aux)), gradients = differentiated(values, state, batch, loss_scale)
-                return (loss, aux), gradients
+                (_, (loss, outcome)), gradients = differentiated(values, state, batch, loss_scale)
+                if values is at:  # A layer that assigns weights moves the point to step from.
+                    new = zip(at, outcome.weights, strict=True)
+                    at[:] = [w if value is None else value for w, value in new]
+                return (loss, outcome), gradients
 
             def unscale(gradients: Gradients) -> Gradients:
                 """The gradient of the loss itself, without loss scale and 1/R; NaN on overflow."""
@@ -150,9 +169,9 @@ class TrainingStep(keras.Model):
             method_state = tree.map_structure(
                 lambda variable: state[places[id(variable)]], self.method_variables
             )
-            (loss, (y_pred, new_state)), gradients, new_method_state, ascent = sam_gradient(
+            (loss, outcome), gradients, new_method_state, ascent = sam_gradient(
                 repeatable(value_and_gradient),
-                weights,
+                at,
                 rho,
                 perturbation,
                 self.method,
@@ -168,7 +187,7 @@ class TrainingStep(keras.Model):
                     tree.flatten(new_method_state),
                     strict=True,
                 ):
-                    new_state[places[id(variable)]] = value
+                    outcome.state[places[id(variable)]] = value
             if scales_dynamically:
                 # Of the first ascent gradient, of further ones, and of the descent gradient. Those
                 # that follow the first may stand in a branch of the program, and stay in there.
@@ -179,9 +198,16 @@ class TrainingStep(keras.Model):
             if self.log_ascent and ascent is not None:
                 rise = _times(ascent.rise, self.replicas())  # As Keras's loss, divided by R.
                 gradients = [*gradients, ascent.gradient_norm, ascent.perturbation_norm, rise]
-            return loss, y_pred, new_state, gradients
+            return loss, outcome, gradients
 
         return step
+
+    def _with_masks(self, outcome: Outcome) -> Any:
+        """The predictions with their masks, which metrics read."""
+        for leaf, mask in zip(tree.flatten(outcome.predictions), outcome.masks, strict=True):
+            if mask is not None:
+                keras_internals.set_mask(leaf, mask)
+        return outcome.predictions
 
     def _apply_gradients(self, gradients: Gradients) -> None:
         """Lets the optimizer step, from the weights as they are."""

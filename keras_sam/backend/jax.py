@@ -1,19 +1,26 @@
 """JAX: differentiation."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
 import keras
+from jax.experimental.sparse import JAXSparse
 from keras import ops
 
 Tensor = Any
 
+ASSIGNS_IN_PLACE = False  # Keras's step is a function of all tracked state, as JAX wants it.
 
-def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
+
+def value_and_grad(
+    fn: Callable[..., tuple[Tensor, Any]], own: Sequence[keras.Variable] = ()
+) -> Callable[..., Any]:
     """`fn(values, *args) -> (loss, aux)` becomes `-> ((loss, aux), gradients)`.
 
-    The gradient of a value that the loss does not depend on is zero: JAX does not tell.
+    The gradient of a value that the loss does not depend on is zero: JAX does not tell. `own` is
+    not used: a traced function has no other access to a variable than by its scope.
     """
     differentiated = jax.value_and_grad(fn, has_aux=True)
 
@@ -26,6 +33,16 @@ def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
 def dense(tensor: Tensor) -> Tensor:
     """The same tensor: gradients are never sparse here."""
     return tensor
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether it is an ordinary tensor."""
+    return not isinstance(tensor, JAXSparse)
+
+
+def same_rows(tensors: Sequence[Tensor], batch: Any) -> tuple[int, Any]:
+    """The number of rows of tensors that have the same, an int, and the batch."""
+    return tensors[0].shape[0], batch
 
 
 def read(variable: keras.Variable) -> Tensor:
@@ -79,3 +96,18 @@ def vectorized_map(fn: Callable[[Any], Any], elements: Any) -> Any:
     As one vectorised computation.
     """
     return jax.vmap(fn)(elements)
+
+
+def assigned(old: Tensor, new: Tensor) -> Tensor:
+    """The new value: Keras on JAX differentiates through the assignment."""
+    return new
+
+
+def module_state(model: keras.Model) -> list[keras.Variable]:
+    """Nothing: a layer's state is in variables."""
+    return []
+
+
+def stateless_modules() -> AbstractContextManager[None]:
+    """Nothing to do: layers that wrap functions of JAX hand them their variables' values."""
+    return nullcontext()

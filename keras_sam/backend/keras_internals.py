@@ -4,11 +4,13 @@ tests/keras_sam/test_keras_internals.py calls each one, so that a Keras that cha
 """
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import keras
+from keras.src import backend
+from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 
 def build_from_batch(model: keras.Model, batch: tuple[Any, Any, Any]) -> None:
@@ -27,6 +29,29 @@ def lend_compiled_loss(lender: keras.Model, borrower: keras.Model) -> None:
     as well would give it loss trackers, and an optimizer state, of its own.
     """
     borrower._compile_loss = lender._compile_loss
+
+
+@contextmanager
+def replaced_losses(model: keras.Model, replace: Callable[[Any], Any]) -> Iterator[None]:
+    """Where `replace(loss)` stands for each loss that a model was compiled with, and is built for.
+
+    Keras alone knows which outputs and targets a loss is called with.
+    """
+    compiled = getattr(model, "_compile_loss", None)
+    if compiled is None or not compiled.built:
+        yield
+        return
+    own = compiled._flat_losses
+    compiled._flat_losses = [entry._replace(loss=replace(entry.loss)) for entry in own]
+    try:
+        yield
+    finally:
+        compiled._flat_losses = own
+
+
+def loss_tracker(model: keras.Model) -> keras.metrics.Mean | None:
+    """The metric that a compiled model logs as "loss". A metric of the user's may be called so."""
+    return model._loss_tracker
 
 
 def own_metrics(model: keras.Model) -> list[keras.Metric]:
@@ -74,3 +99,40 @@ def recorded_loss_masks() -> Iterator[list[Any]]:
         yield masks
     finally:
         module.apply_mask = original
+
+
+def mask_of(tensor: Any) -> Any:
+    """The mask that Keras's layers attach to a tensor; metrics read it there."""
+    return backend.get_keras_mask(tensor)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Attaches a mask to a tensor, which operations on tensors do not carry on."""
+    backend.set_keras_mask(tensor, mask)
+
+
+def present_scope() -> keras.StatelessScope | None:
+    """The `StatelessScope` in force. PyTorch's modules are handed its values one by one."""
+    return get_stateless_scope()
+
+
+def refuse_reads(variables: Sequence[keras.Variable], read: Iterable[Any]) -> None:
+    """Raises if the framework's own tensor of a variable is among those that were read.
+
+    Args:
+        variables: The variables.
+        read: Tensors or variables of the framework.
+
+    Raises:
+        ValueError: If so; names the variables.
+    """
+    # Their own tensors, whatever a scope says.
+    own = {id(variable._value): variable.path for variable in variables}
+    paths = sorted({own[id(tensor)] for tensor in read if id(tensor) in own})
+    if paths:
+        raise ValueError(
+            "`model` must compute with the values that Keras hands to its layers: SAM takes the "
+            "gradient at w + e without ever assigning it. What captures a weight in a graph of its "
+            "own (a TFSMLayer) or computes it anew in the backward pass (keras.remat on "
+            f"TensorFlow) does not. Received: a model that reads {paths} past Keras"
+        )

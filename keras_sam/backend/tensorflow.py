@@ -8,24 +8,39 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras import tree
+
+from keras_sam.backend import keras_internals
 
 Tensor = Any
 
+ASSIGNS_IN_PLACE = True
 
-def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
+
+def value_and_grad(
+    fn: Callable[..., tuple[Tensor, Any]], own: Sequence[keras.Variable] = ()
+) -> Callable[..., Any]:
     """`fn(values, *args) -> (loss, aux)` becomes `-> ((loss, aux), gradients)`.
 
     A gradient is `None` where the loss does not depend on the value, and may be `tf.IndexedSlices`.
+
+    Args:
+        fn: The function.
+        own: The variables that `values` stand for. A `fn` that reads one of them itself, forwards
+            or backwards, is a ValueError: the gradient would not be that at `values`.
     """
 
     def wrapped(
         values: Sequence[Tensor], *args: Any
     ) -> tuple[tuple[Tensor, Any], list[Tensor | None]]:
         values = [tf.convert_to_tensor(value) for value in values]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(values)
-            loss, aux = fn(values, *args)
-        return (loss, aux), tape.gradient(loss, values)
+        with tf.GradientTape(watch_accessed_variables=bool(own)) as reads:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(values)
+                loss, aux = fn(values, *args)
+            gradients = tape.gradient(loss, values)
+        keras_internals.refuse_reads(own, reads.watched_variables())
+        return (loss, aux), gradients
 
     return wrapped
 
@@ -33,6 +48,35 @@ def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
 def dense(tensor: Tensor) -> Tensor:
     """The same tensor, without the repeated rows that an Embedding's gradient has."""
     return tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tensor
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether it is an ordinary tensor."""
+    return not isinstance(tensor, tf.SparseTensor | tf.RaggedTensor | tf.IndexedSlices)
+
+
+def same_rows(tensors: Sequence[Tensor], batch: Any) -> tuple[int | Tensor, Any]:
+    """The number of rows of the tensors, a scalar if unknown, and the batch.
+
+    Where the graph finds other numbers when it runs, it ends with an error before anything that is
+    computed from the batch.
+    """
+    known = [t.shape[0] for t in tensors if t.shape[0] is not None]
+    if len(known) == len(tensors):
+        return known[0], batch
+    rows = [tf.shape(t)[0] for t in tensors]
+    checks = [
+        tf.debugging.assert_equal(
+            n,
+            rows[0],
+            "`num_batch_splits` needs inputs, targets and sample weights with one row for each "
+            "example, all the same number. Received: a batch with other numbers.",
+        )
+        for n in rows[1:]
+    ]
+    with tf.control_dependencies(checks):
+        batch = tree.map_structure(lambda t: None if t is None else tf.identity(t), batch)
+        return tf.identity(rows[0]), batch
 
 
 def read(variable: keras.Variable) -> Tensor:
@@ -52,6 +96,21 @@ def branch(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], An
     computed for the elements that take it.
     """
     return tf.cond(predicate, true_fn, false_fn)
+
+
+def assigned(old: Tensor, new: Tensor) -> Tensor:
+    """The new value, whose gradient is that of the old one: in place, they are one variable."""
+    return tf.stop_gradient(new) + (old - tf.stop_gradient(old))
+
+
+def module_state(model: keras.Model) -> list[keras.Variable]:
+    """Nothing: a layer's state is in variables."""
+    return []
+
+
+def stateless_modules() -> contextlib.AbstractContextManager[None]:
+    """Nothing that can be done: what captures a variable in a graph is refused instead."""
+    return contextlib.nullcontext()
 
 
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:

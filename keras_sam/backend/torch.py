@@ -1,7 +1,7 @@
 """PyTorch: differentiation."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,6 +9,10 @@ import keras
 import torch
 from keras import ops, tree
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from keras_sam.backend import keras_internals
+from keras_sam.backend.torch_modules import module_state as module_state
+from keras_sam.backend.torch_modules import stateless_modules as stateless_modules
 
 Tensor = Any
 
@@ -30,11 +34,21 @@ class _Context(threading.local):
 _context = _Context()
 
 
-def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
+ASSIGNS_IN_PLACE = True
+
+
+def value_and_grad(
+    fn: Callable[..., tuple[Tensor, Any]], own: Sequence[keras.Variable] = ()
+) -> Callable[..., Any]:
     """`fn(values, *args) -> (loss, aux)` becomes `-> ((loss, aux), gradients)`.
 
     A gradient is `None` where the loss does not depend on the value. Within another such `fn`,
     gradients can be differentiated again; otherwise no graph outlives the call.
+
+    Args:
+        fn: The function.
+        own: The variables that `values` stand for. A `fn` that depends on one of their parameters
+            in place of the value is a ValueError.
     """
 
     def wrapped(
@@ -50,6 +64,8 @@ def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
         finally:
             _context.nested = nested
         result = (loss, aux), _gradients([loss], values, create_graph=nested)
+        if own and any(gradient is None for gradient in result[1]):
+            keras_internals.refuse_reads(own, _parameters(loss))
         return result if nested else tree.map_structure(_detached, result)
 
     return wrapped
@@ -58,6 +74,16 @@ def value_and_grad(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., Any]:
 def dense(tensor: Tensor) -> Tensor:
     """The same tensor, without the repeated rows that an embedding's gradient may have."""
     return tensor.to_dense() if tensor.is_sparse else tensor
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether it is an ordinary tensor."""
+    return tensor.layout is torch.strided
+
+
+def same_rows(tensors: Sequence[Tensor], batch: Any) -> tuple[int, Any]:
+    """The number of rows of tensors that have the same, an int, and the batch."""
+    return tensors[0].shape[0], batch
 
 
 def read(variable: keras.Variable) -> Tensor:
@@ -100,6 +126,11 @@ def branch(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], An
     return tree.map_structure(
         lambda a, b: None if a is None else torch.where(predicate, a, b), true_fn(), false_fn()
     )
+
+
+def assigned(old: Tensor, new: Tensor) -> Tensor:
+    """The new value, whose gradient is that of the old one: in place, they are one parameter."""
+    return new.detach() + (old - old.detach())
 
 
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
@@ -179,6 +210,19 @@ def _gradients(
         outputs, inputs, grad_outputs, create_graph=create_graph, allow_unused=True
     )
     return list(gradients)
+
+
+def _parameters(output: Tensor) -> Iterator[Tensor]:
+    """The parameters that a tensor was computed from."""
+    seen, nodes = set(), [output.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            yield node.variable
+        nodes.extend(before for before, _ in node.next_functions)
 
 
 def _input(value: Tensor, nested: bool) -> Tensor:

@@ -6,7 +6,8 @@ import jax
 import keras
 from keras import ops, tree
 
-from keras_sam.loss_function import Batch
+from keras_sam.loss_count import LossCount
+from keras_sam.loss_function import Batch, Outcome
 from keras_sam.m_sharpness import Step
 from keras_sam.training_step import Gradients, TrainingStep
 
@@ -81,8 +82,11 @@ class SAMTrainer(TrainingStep):
         self._jax_state = dict(zip(groups, state, strict=True))
         return state
 
-    def _gradient_step(self, weights: list[Any]) -> Step:
-        step = super()._gradient_step(weights)
+    def _with_masks(self, outcome: Outcome) -> Any:
+        return outcome.predictions  # Keras's own step on JAX loses the masks on the way.
+
+    def _gradient_step(self, weights: list[Any], counting: LossCount | None) -> Step:
+        step = super()._gradient_step(weights, counting)
         distribution = keras.distribution.distribution()
         if distribution is None or self.num_batch_splits is None:
             return step

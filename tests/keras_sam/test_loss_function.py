@@ -35,9 +35,10 @@ def test_nothing_changes_and_the_values_given_count(training):
     before = [ops.convert_to_numpy(v) for v in model.variables]
     kernel = RNG.normal(size=(4, 3)).astype("float32")
     state = state_variables(model)
-    loss, (y_pred, new_state) = loss_fn(
+    loss, outcome = loss_fn(
         [ops.convert_to_tensor(kernel), ops.zeros(3)], values(state), (X, Y, None)
     )
+    y_pred, new_state = outcome.predictions, outcome.state
     for old, variable in zip(before, model.variables):
         np.testing.assert_array_equal(old, ops.convert_to_numpy(variable))
     prediction = ops.convert_to_numpy(y_pred)
