@@ -11,28 +11,44 @@ KERAS_DEFAULT_BATCH_SIZE = 32
 def examples_per_batch(x: Any, batch_size: int | None) -> int | None:
     """Number of examples of the first batch that `fit(x, batch_size=batch_size)` would take.
 
+    Nothing is drawn from the data for it: a shuffled dataset would shuffle anew, a generator or a
+    `keras.utils.PyDataset` that draws at random would draw once more, and training would see other
+    batches than without the question.
+
     Args:
         x: What `fit` takes: arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset`, a torch
             `DataLoader` or a generator.
         batch_size: `fit`'s argument.
 
     Returns:
-        The number, or `None` for a generator: to look would use its first batch up.
+        The number, or `None` if it cannot be known without looking.
     """
     if hasattr(x, "element_spec"):  # tf.data, which may be used on every backend.
-        try:
-            first = next(iter(x), None)
-        except (TypeError, ValueError, RuntimeError):  # A distributed dataset.
-            return None
-        return None if first is None else _examples(first)
-    if isinstance(x, keras.utils.PyDataset):
-        return _examples(x[0])
+        return _examples(x.element_spec) or _batched_by(x)
     if hasattr(x, "batch_size") and hasattr(x, "dataset"):
         return x.batch_size
-    if hasattr(x, "__next__"):
+    if hasattr(x, "__next__") or isinstance(x, keras.utils.PyDataset):
         return None
     examples = _examples(x)
     return None if examples is None else min(examples, batch_size or KERAS_DEFAULT_BATCH_SIZE)
+
+
+def _batched_by(dataset: Any) -> int | None:
+    """The argument of a dataset's `batch`, through what leaves batches as they are."""
+    keeps = (
+        "_Prefetch",
+        "CacheDataset",
+        "_Shuffle",
+        "_Repeat",
+        "_Take",
+        "_Skip",
+        "_Options",
+        "_Shard",
+    )
+    while type(dataset).__name__.startswith(keeps):
+        dataset = getattr(dataset, "_input_dataset", None)
+    size = getattr(dataset, "_batch_size", None)  # Private, and None should it go.
+    return None if size is None else int(size)
 
 
 def _examples(batch: Any) -> int | None:

@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
         state: The new values of `state_variables(model)`, `None` where they stay.
         weights: The values of trainable variables that the forward pass itself assigned, `None` for
             all others.
-        count: How much the loss counts among those of other parts of a batch, in place of its
+        divisor: How much the loss counts among those of other parts of a batch, in place of its
             number of examples; `None` if by that, or if it was not asked for.
     """
 
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     masks: list[Tensor | None]
     state: list[Tensor | None]
     weights: list[Tensor | None]
-    count: Tensor | None
+    divisor: Tensor | None
 
 
 LossFunction = Callable[[Sequence[Tensor], Sequence[Tensor], Batch], tuple[Tensor, Outcome]]
@@ -82,7 +82,7 @@ def loss_function(
             from the path of a weight to its boolean mask (as SAMModel has), the weights are masked.
         training: Whether the pass is one of training (dropout, batch statistics).
             Defaults to `True`.
-        counting: What is to find `outcome.count`, if batches are computed in parts.
+        counting: What is to find `outcome.divisor`, if batches are computed in parts.
             Defaults to `None`.
 
     Returns:

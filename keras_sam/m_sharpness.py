@@ -60,7 +60,7 @@ def over_splits(
             # computes on one example, whose results count nothing: no mean over none, no NaN.
             part = _slice(batch, start, stop if known else ops.maximum(stop, start + 1))
             loss, outcome, gradients = step(current, part)
-            count = outcome.count
+            count = outcome.divisor
             if count is not None and not known:
                 count = ops.where(size > 0, count, ops.zeros_like(count))
             means.add([loss, *gradients], size, stop, count)
@@ -125,7 +125,7 @@ def _joined(outcomes: Sequence[Outcome], state: list[Any], weights: list[Any]) -
 
     predictions = tree.map_structure(join, *[outcome.predictions for outcome in outcomes])
     masks = [join(*parts) for parts in zip(*[o.masks for o in outcomes], strict=True)]
-    return Outcome(predictions, masks, state, weights, count=None)
+    return Outcome(predictions, masks, state, weights, divisor=None)
 
 
 def _slice(structure: Any, start: Any, stop: Any) -> Any:

@@ -168,6 +168,7 @@ class SAMModel(Wrapper, AscentLog):
         steps_per_execution: int = 1,
         jit_compile: bool | str = "auto",
         auto_scale_loss: bool = True,
+        **kwargs: Any,
     ) -> None:
         """Configures the model for training, with the arguments of `keras.Model.compile`.
 
@@ -176,9 +177,18 @@ class SAMModel(Wrapper, AscentLog):
         On JAX and PyTorch it is as in Keras: `"auto"` compiles on JAX, and runs eagerly on PyTorch.
 
         Raises:
+            TypeError: If there are other arguments, such as those of a wrapped model's own
+                `compile`: SAM trains by one loss and one optimizer.
             ValueError: If the optimizer accumulates gradients under a strategy with several
                 replicas (Keras cannot), or if `jit_compile` meets layers that synchronise there.
         """
+        if kwargs:
+            raise TypeError(
+                "`compile` takes the arguments of keras.Model.compile. What a wrapped model's own "
+                "`compile` takes besides (several optimizers, losses of its own `train_step`) "
+                "belongs to a training that SAMModel replaces by one loss and one optimizer. "
+                f"Received: {', '.join(f'`{name}={value!r}`' for name, value in kwargs.items())}"
+            )
         super().compile(
             optimizer=optimizer,
             loss=loss,

@@ -8,6 +8,19 @@ from keras_sam.backend import keras_internals
 from keras_sam.loss_function import compute_loss
 
 
+class _Shown:
+    """An attribute that is read from the wrapped model, unless the wrapper is given its own."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, wrapper: Any, owner: type | None = None) -> Any:
+        if wrapper is None:
+            return self
+        model = getattr(wrapper, "model", None)
+        return getattr(super(Wrapper, wrapper) if model is None else model, self._name)
+
+
 class Wrapper(keras.Model):
     """A model whose `call`, loss and metrics are those of the model that it wraps.
 
@@ -63,6 +76,17 @@ class Wrapper(keras.Model):
         if self.model is None:
             return super().export(filepath, *args, **kwargs)
         return self.model.export(filepath, *args, **kwargs)
+
+    # What Keras and its users read from a functional model. `compile` takes its losses and metrics
+    # by the names of the outputs.
+    output_names = _Shown()
+    input_names = _Shown()
+    inputs = _Shown()
+    outputs = _Shown()
+    input = _Shown()
+    output = _Shown()
+    input_shape = _Shown()
+    output_shape = _Shown()
 
     def _wrapped_overrides(self, method: str) -> bool:
         return self.model is not None and (
