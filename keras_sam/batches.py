@@ -1,5 +1,6 @@
 """How many examples a batch has, as far as that can be told before training starts."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -31,6 +32,36 @@ def examples_per_batch(x: Any, batch_size: int | None) -> int | None:
         return None
     examples = _examples(x)
     return None if examples is None else min(examples, batch_size or KERAS_DEFAULT_BATCH_SIZE)
+
+
+class CheckedDataset(keras.utils.PyDataset):
+    """A dataset whose batches are checked as they are drawn, the last one excepted.
+
+    Args:
+        dataset: A `keras.utils.PyDataset`.
+        check: Called with the number of examples of a batch. It may raise.
+    """
+
+    def __init__(self, dataset: keras.utils.PyDataset, check: Callable[[int], None]) -> None:
+        super().__init__(workers=dataset.workers, max_queue_size=dataset.max_queue_size)
+        self._dataset, self._check = dataset, check
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._dataset.num_batches
+
+    def __getitem__(self, index: int) -> Any:
+        batch = self._dataset[index]
+        examples = _examples(batch)
+        if examples is not None and (index == 0 or index + 1 != self.num_batches):
+            self._check(examples)
+        return batch
+
+    def on_epoch_begin(self) -> None:
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._dataset.on_epoch_end()
 
 
 def _batched_by(dataset: Any) -> int | None:

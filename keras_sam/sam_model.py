@@ -15,7 +15,7 @@ from keras_sam.arguments import (
     valid_rho,
 )
 from keras_sam.ascent_log import AscentLog
-from keras_sam.batches import examples_per_batch
+from keras_sam.batches import CheckedDataset, examples_per_batch
 from keras_sam.methods import Method, Setting
 from keras_sam.perturbation import ETA, Perturbation
 from keras_sam.selection import Selection
@@ -211,12 +211,12 @@ class SAMModel(Wrapper, AscentLog):
         self, x: Any = None, y: Any = None, batch_size: int | None = None, *args: Any, **kwargs: Any
     ) -> keras.callbacks.History:
         """Trains the model, with the arguments of `keras.Model.fit`."""
-        self._check_batch(x, batch_size)
+        x = self._checked_data(x, batch_size)
         return super().fit(x, y, batch_size, *args, **kwargs)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Takes one step, with the arguments of `keras.Model.train_on_batch`."""
-        self._check_batch(x, None)
+        self._checked_data(x, None)
         return super().train_on_batch(x, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
@@ -248,16 +248,23 @@ class SAMModel(Wrapper, AscentLog):
                 )
         return cls(**config)
 
-    def _check_batch(self, x: Any, batch_size: int | None) -> None:
-        splits = self.num_batch_splits
-        if splits is None or splits == 1:
-            return
+    def _checked_data(self, x: Any, batch_size: int | None) -> Any:
+        """The data, if their batches can be split as far as that is known; some tell it later."""
+        if self.num_batch_splits in (None, 1):
+            return x
         examples = examples_per_batch(x, batch_size)
-        if examples is not None and self.examples_to_split(examples) < splits:
+        if examples is not None:
+            self._check_examples(examples)
+        if isinstance(x, keras.utils.PyDataset) and not x.use_multiprocessing:
+            return CheckedDataset(x, self._check_examples)
+        return x
+
+    def _check_examples(self, examples: int) -> None:
+        splits, examples = self.num_batch_splits, self.examples_to_split(examples)
+        if splits is not None and examples < splits:
             raise ValueError(
                 "`num_batch_splits` must not be above the number of examples in a (replica's) "
-                f"batch, which is {self.examples_to_split(examples)}. "
-                f"Received: `num_batch_splits={splits}`"
+                f"batch, which is {examples}. Received: `num_batch_splits={splits}`"
             )
 
 
