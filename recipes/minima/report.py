@@ -30,8 +30,12 @@ def line(result: Result) -> str:
 def table(results: Sequence[Result]) -> str:
     """One row for each rho, mean and standard error over seeds, as Markdown; notes below it."""
     header = ["rho", "seeds", "train loss", "test accuracy %", "lambda_max", "limit"]
-    lines = [[*header, "eta lambda_max", "trace", "s_2"]]
-    notes = ["Mean ± standard error over seeds. limit: the largest stable lambda."]
+    lines = [[*header, "eta lambda_max", "trace", "s_2", "s_2 limit"]]
+    notes = [
+        "Mean ± standard error over seeds. limit: the largest stable lambda. s_2 limit: Eq. 7, for "
+        "steps on single examples; batches of B, drawn with replacement, allow sqrt(B) times as "
+        "much. It is necessary for condition (6), not for stability itself."
+    ]
     for rho, group in by_rho(results):
         fine = [result for result in group if not diverged(result)]
         eta = group[0].setting.learning_rate
@@ -43,6 +47,7 @@ def table(results: Sequence[Result]) -> str:
             (lambda r, eta=eta: eta * r["lambda_max"], ".2f"),  # type: ignore[misc]
             (lambda r: r["trace"], ".0f"),
             (lambda r: r["s_2"], ".1f"),
+            (lambda r: r.setting.limits["s_2"], ".1f"),
         ]
         cells = [_cell([value(result) for result in fine], form) for value, form in columns]
         lines.append(["SGD" if rho == 0 else f"{rho:g}", str(len(fine)), *cells])

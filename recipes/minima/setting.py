@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from recipes.running.flags import setting
+from recipes.theory.stability import limits
 
 DATASETS = ("mnist", "digits")
 
@@ -63,8 +64,11 @@ class Setting:
 
         2 / eta for SGD; for SAM the positive root of eta lambda (1 + rho lambda) = 2.
         """
-        if self.rho == 0:
-            return 2 / self.learning_rate
-        if self.normalize:
-            return math.nan
-        return (math.sqrt(1 + 8 * self.rho / self.learning_rate) - 1) / (2 * self.rho)
+        return self.limits["lambda_max"]
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Eq. 7 of the paper, of `lambda_max`, `s_2`, `s_3`, `s_4`; NaN for normalised SAM."""
+        found = limits(self.learning_rate, self.rho)
+        normalized = self.normalize and self.rho > 0
+        return {name: math.nan if normalized else float(one) for name, one in found.items()}

@@ -123,6 +123,7 @@ def test_table_by_hand():
     sam = dict(zip(rows[0], rows[3], strict=True))
     assert sam["seeds"] == "1"
     assert sam["lambda_max"] == "9.00"
+    assert named["s_2 limit"] == sam["s_2 limit"] == "10.0"  # 1 / eta
     assert "rho 0.1: 1 run diverged." in table(results)
     assert "rho 0: 1 run above the goal of 0.001 at the end." in table(results)
 
