@@ -1,8 +1,19 @@
 """Sharpness-Aware Minimization for Keras 3."""
 
 from keras_sam import methods, optimizers
+from keras_sam.model_check import ModelCheck, check_model
 from keras_sam.sam_model import SAMModel
 from keras_sam.schedules import Every, Follow, Late
 from keras_sam.version import __version__
 
-__all__ = ["Every", "Follow", "Late", "SAMModel", "__version__", "methods", "optimizers"]
+__all__ = [
+    "Every",
+    "Follow",
+    "Late",
+    "ModelCheck",
+    "SAMModel",
+    "__version__",
+    "check_model",
+    "methods",
+    "optimizers",
+]
