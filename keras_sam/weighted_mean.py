@@ -75,7 +75,7 @@ class WeightedMean:
 
 
 def _moved(mean: Tensor | None, tensor: Tensor, fraction: Callable[[str], Tensor]) -> Tensor:
-    dtype = keras.backend.result_type(tensor.dtype, "float32")
+    dtype = "float64" if keras.backend.standardize_dtype(tensor.dtype) == "float64" else "float32"
     tensor = ops.cast(tensor, dtype)
     if mean is None:
         return tensor
