@@ -28,8 +28,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recipes.reporting.comparison import Comparison, Outcome, compare, standard_error
+from recipes.reporting.comparison import Comparison, compare
 from recipes.reporting.markdown import aligned
+from recipes.reporting.outcome import Outcome, standard_error
 from recipes.running.files import append_line
 from recipes.running.lock import locked
 from recipes.running.metric import Metric

@@ -8,7 +8,8 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from recipes.reporting.comparison import Comparison, comparisons, mean
+from recipes.reporting.comparison import Comparison, comparisons
+from recipes.reporting.outcome import mean
 from recipes.running.config import RunConfig
 from recipes.running.metric import Metric
 from recipes.running.recipe import find, read_config

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from recipes.reporting.comparison import mean, standard_error
+from recipes.reporting.outcome import mean, standard_error
 from recipes.reporting.titles import optimizer
 from recipes.running.config import RunConfig
 from recipes.running.records import DIVERGED, Record

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from recipes.minima.report import by_rho, diverged
 from recipes.reporting.axes import SAM
-from recipes.reporting.comparison import standard_error
+from recipes.reporting.outcome import standard_error
 from recipes.reporting.titles import count
 from recipes.running.experiment import Result
 

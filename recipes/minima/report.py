@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
-from recipes.reporting.comparison import mean, standard_error
 from recipes.reporting.markdown import aligned
+from recipes.reporting.outcome import mean, standard_error
 from recipes.reporting.titles import count
 from recipes.running.experiment import Result
 

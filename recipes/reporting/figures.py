@@ -24,7 +24,8 @@ from recipes.reporting.axes import (
     value_ticks,
     without_outliers,
 )
-from recipes.reporting.comparison import Comparison, RhoResult, fixed_rho, standard_error
+from recipes.reporting.comparison import Comparison, fixed_rho
+from recipes.reporting.outcome import RhoResult, standard_error
 from recipes.reporting.table import varying
 from recipes.reporting.titles import baseline, paper_gain, seeds, settings, subject
 from recipes.running.metric import Metric

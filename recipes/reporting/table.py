@@ -11,8 +11,9 @@ from typing import Any
 
 from scipy import stats
 
-from recipes.reporting.comparison import Comparison, RhoResult, fixed_rho
+from recipes.reporting.comparison import Comparison, fixed_rho
 from recipes.reporting.markdown import aligned
+from recipes.reporting.outcome import RhoResult
 from recipes.reporting.titles import baseline, count, paper_gain, seeds
 
 # Settings that get a column of their own where comparisons differ in them.

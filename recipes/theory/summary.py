@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from recipes.reporting.comparison import mean, standard_error
+from recipes.reporting.outcome import mean, standard_error
 
 if TYPE_CHECKING:
     from recipes.running.experiment import Result

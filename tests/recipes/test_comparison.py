@@ -9,8 +9,9 @@ import math
 import numpy as np
 import pytest
 
-from recipes.reporting.comparison import REPORTS, Outcome, compare, comparisons, fixed_rho
+from recipes.reporting.comparison import REPORTS, compare, comparisons, fixed_rho
 from recipes.reporting.markdown import aligned
+from recipes.reporting.outcome import Outcome
 from recipes.reporting.table import gain_is_clear, notes, rows, table, to_csv, to_json
 from recipes.running.metric import Metric
 from tests.recipes.test_records import make_record

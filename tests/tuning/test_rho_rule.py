@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from recipes.reporting.comparison import Outcome, compare
+from recipes.reporting.comparison import compare
+from recipes.reporting.outcome import Outcome
 from tuning.rho_rule import RhoRule, fit_rho_rule
 
 
