@@ -8,8 +8,10 @@ import numpy as np
 from keras import ops
 
 from keras_sam.backend import keras_internals
-from keras_sam.masks import Masks, check_masks
+from keras_sam.masks import Masks, check_masks, places
 from keras_sam.trainers import SAMTrainer
+
+MASK = "mask_of_"
 
 
 class Masked(SAMTrainer):
@@ -45,29 +47,28 @@ class Masked(SAMTrainer):
     @property
     def mask_variables(self) -> dict[str, keras.Variable]:
         """From the path of each masked weight to its boolean mask variable."""
-        return {} if self._masks is None else self._masks.by_path
+        return {} if self._masks is None else self._masks.of(self._own_weights())
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains the model, with the arguments of `keras.Model.fit`."""
         history = super().fit(*args, **kwargs)
         if self._masks is not None:
-            self._masks.apply()  # An optimizer with `use_ema` has just put averages in place.
+            self._masks.apply(
+                self.trainable_variables
+            )  # An optimizer with `use_ema` has just put averages in place.
         return history
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
-        for index, weight in enumerate(self._own_weights()):
-            if weight.path in self.mask_variables:
-                store[f"mask_{index}"] = self.masks[weight.path]
+        where = places(self._own_weights())
+        for path, mask in self.masks.items():
+            store[MASK + where[path]] = mask
         for index, seed in enumerate(self._seeds()):
             store[f"seed_{index}"] = ops.convert_to_numpy(seed)
 
     def load_own_variables(self, store: Any) -> None:
         stored = {key: store[key] for key in store.keys()}  # noqa: SIM118 - it is no dict
-        weights = self._own_weights()
-        masks = {
-            weights[index].path: np.asarray(mask) for index, mask in _take(stored, "mask_").items()
-        }
+        masks = self._placed(stored)
         seeds = _take(stored, "seed_")
         super().load_own_variables(stored)
         if masks or self.mask_variables:
@@ -87,8 +88,26 @@ class Masked(SAMTrainer):
             self.make_train_function(force=True)
 
     def _own_weights(self) -> list[keras.Variable]:
-        masks = {id(mask) for mask in self.mask_variables.values()}
+        masks = set() if self._masks is None else {id(mask) for mask in self._masks.weights}
         return [weight for weight in self.weights if id(weight) not in masks]
+
+    def _placed(self, stored: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Removes the masks from what a file holds, and returns them by the paths of weights."""
+        weights = self._own_weights()
+        paths = {place: path for path, place in places(weights).items()}
+        masks = {}
+        for key in [key for key in stored if key.startswith(MASK)]:
+            place, mask = key.removeprefix(MASK), np.asarray(stored.pop(key))
+            if place not in paths:
+                raise ValueError(
+                    "The file's masks must be of weights that the model has, by layer and name: "
+                    f"{list(paths)}. Received: a mask of {place!r}"
+                )
+            masks[paths[place]] = mask
+        # As files of before have them: by the number of the weight.
+        for index, mask in _take(stored, "mask_").items():
+            masks[weights[index].path] = np.asarray(mask)
+        return masks
 
     def _seeds(self) -> list[keras.Variable]:
         """Where the random sequences of dropout and the like have got to. Keras stores none."""

@@ -42,6 +42,7 @@ def check_masks(
         by_path.setdefault(variable.path, []).append(variable)
     checked = {}
     for path, mask in named.items():
+        path = path if path in by_path else _after_loading(path, by_path)
         if len(by_path.get(path, [])) != 1:
             raise ValueError(
                 "`masks` must name weights of the model by their `path`, each path being that of "
@@ -62,10 +63,36 @@ def check_masks(
     return checked
 
 
+def _after_loading(path: Any, paths: Iterable[str]) -> Any:
+    """The one path that is this one without the name of a Sequential, or has one more.
+
+    A Sequential gives its name to its weights where it is built, but not where it is loaded.
+    """
+    if not isinstance(path, str):
+        return path
+    same = [p for p in paths if path.endswith(f"/{p}") or p.endswith(f"/{path}")]
+    return same[0] if len(same) == 1 else path
+
+
+def places(weights: Iterable[keras.Variable]) -> dict[str, str]:
+    """From the path of each weight to where it stands: the number of its layer, and its name.
+
+    Layers that are made anew have other names, and LoRA and quantization put other weights in their
+    place or between them. Their order, and the name of a weight within its layer, stay.
+    """
+    layers: dict[str, int] = {}
+    found = {}
+    for weight in weights:
+        layer, _, name = weight.path.rpartition("/")
+        found[weight.path] = f"{layers.setdefault(layer, len(layers))}_{name}"
+    return found
+
+
 class Masks(keras.layers.Layer):
     """Holds one boolean variable a masked weight; a part of SAMModel, never called.
 
-    The arrays are written to files by SAMModel, so that a model without masks can load them.
+    It knows weights by their paths alone: quantization puts others in their place. The arrays are
+    written to files by SAMModel, so that a model without masks can load them.
 
     Args:
         name: Name of the layer, as shown by `summary`. Defaults to "masks".
@@ -74,44 +101,56 @@ class Masks(keras.layers.Layer):
     def __init__(self, name: str = "masks") -> None:
         super().__init__(name=name, dtype="float32")
         self.built = True
-        self._masked: dict[str, tuple[keras.Variable, keras.Variable]] = {}
+        self._by_path: dict[str, keras.Variable] = {}
 
-    @property
-    def by_path(self) -> dict[str, keras.Variable]:
-        """From the path of each masked weight to its mask."""
-        return {path: mask for path, (_, mask) in self._masked.items()}
+    def of(self, weights: Iterable[keras.Variable]) -> dict[str, keras.Variable]:
+        """From the path of each of these weights that is masked to its mask.
 
-    def set(self, masks: Mapping[str, np.ndarray], weights: Iterable[keras.Variable]) -> None:
+        A weight that has got another shape since (int4 packs two in one) is not masked any more.
+        """
+        return {
+            weight.path: self._by_path[weight.path]
+            for weight in weights
+            if weight.path in self._by_path
+            and tuple(weight.shape) == tuple(self._by_path[weight.path].shape)
+        }
+
+    def set(self, masks: Mapping[str, np.ndarray], weights: Sequence[keras.Variable]) -> None:
         """Takes on these masks, for weights not named none, and zeroes what they leave out.
 
         Args:
             masks: As returned by `check_masks`.
             weights: The variables that the paths name.
         """
-        for path, (_, mask) in self._masked.items():
+        present = self.of(weights)
+        for path, mask in present.items():
             if path not in masks:
                 mask.assign(np.ones(mask.shape, bool))
         for weight in weights:
             if weight.path not in masks:
                 continue
-            if weight.path not in self._masked:
-                mask = self.add_weight(
+            if weight.path not in present:
+                self._by_path[weight.path] = self.add_weight(
                     shape=weight.shape,
                     initializer="ones",
                     dtype="bool",
                     trainable=False,
                     name=weight.path.replace("/", "_"),
                 )
-                self._masked[weight.path] = (weight, mask)
-            self._masked[weight.path][1].assign(masks[weight.path])
-        self.apply()
+            self._by_path[weight.path].assign(masks[weight.path])
+        self.apply(weights)
 
-    def apply(self) -> None:
-        """Sets every masked weight to exactly 0.0, whatever an optimizer did to it."""
-        for weight, mask in self._masked.values():
-            value = ops.convert_to_tensor(weight)  # JAX's `where` takes no variables.
-            kept = ops.convert_to_tensor(mask)
-            weight.assign(ops.where(kept, value, ops.zeros_like(value)))
+    def apply(self, weights: Sequence[keras.Variable]) -> None:
+        """Sets every masked one of these weights to exactly 0, whatever was done to it."""
+        masks = self.of(weights)
+        for weight in weights:
+            if weight.path in masks:
+                value = ops.convert_to_tensor(weight)  # JAX's `where` takes no variables.
+                kept = ops.convert_to_tensor(masks[weight.path])
+                weight.assign(ops.where(kept, value, ops.zeros_like(value)))
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: masks are bits already."""
 
     def save_own_variables(self, store: Any) -> None:
         pass

@@ -74,7 +74,7 @@ class TrainingStep(keras.Model):
         self.update_ascent(ascent, skipped)
         self._apply_gradients(gradients)
         if self._masks is not None:
-            self._masks.apply()
+            self._masks.apply(self.trainable_variables)
         y_pred = self._with_masks(outcome)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 

@@ -5,23 +5,25 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def check_sparsity(argument: str, sparsity: Any) -> None:
-    """Raises if it is not a number in [0, 1).
+def fraction(argument: str, value: Any) -> float:
+    """Returns `value` as a float if it is a number in [0, 1).
 
     Args:
         argument: The argument's name, for the message.
-        sparsity: What was received.
+        value: What was received.
 
     Raises:
         TypeError: If it is no number.
         ValueError: If it is outside [0, 1).
     """
-    if isinstance(sparsity, bool) or not isinstance(sparsity, float | numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
-            f"`{argument}` must be a number in [0, 1). Received: `{argument}={sparsity!r}`"
+            f"`{argument}` must be a number in [0, 1). Received: `{argument}={value!r}`"
         )
-    if not 0 <= float(sparsity) < 1:
-        raise ValueError(f"`{argument}` must be in [0, 1). Received: `{argument}={sparsity!r}`")
+    number = float(value)
+    if not 0 <= number < 1:
+        raise ValueError(f"`{argument}` must be in [0, 1). Received: `{argument}={value!r}`")
+    return number
 
 
 def named(argument: str, value: Any, registry: Mapping[str, Any]) -> Any:

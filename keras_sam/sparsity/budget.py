@@ -39,7 +39,7 @@ def sparsity_for_budget(
     >>> sparsity.summary(wide, sparsity.prune(wide, s)).kept == narrow.count_params()
     True
     """
-    integer("parameters", parameters, 1)
+    parameters = integer("parameters", parameters, least=1)
     net = plain_model(model)
     pruned = sum(_size(k.variable) for k in find_kernels(net, filter))
     others = sum(map(_size, net.trainable_variables)) - pruned
@@ -49,7 +49,7 @@ def sparsity_for_budget(
             f"parameters in kernels to prune and {others} others. "
             f"Received: `parameters={parameters}`"
         )
-    return 1 - (int(parameters) - others) / pruned
+    return 1 - (parameters - others) / pruned
 
 
 def _size(variable: Any) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -86,6 +87,15 @@ def plain_model(model: keras.Model) -> keras.Model:
     return model
 
 
+def check_filter(filter: Any) -> None:
+    """Raises a TypeError unless it is `None`, a function, a path or a collection of paths."""
+    if filter is not None and not callable(filter) and not isinstance(filter, Collection):
+        raise TypeError(
+            "`filter` must be a function `(layer, variable) -> bool`, or a list of paths. "
+            f"Received: `filter={filter!r}` of {type(filter)}"
+        )
+
+
 def find_kernels(model: keras.Model, filter: Filter | None = None) -> list[Kernel]:
     """The trainable weights to prune, in the order of `model.trainable_variables`.
 
@@ -98,8 +108,10 @@ def find_kernels(model: keras.Model, filter: Filter | None = None) -> list[Kerne
         A list of `Kernel`, not empty.
 
     Raises:
+        TypeError: If `filter` is neither a function nor a collection of paths.
         ValueError: If nothing is left to prune, a path is unknown, or two weights share one path.
     """
+    check_filter(filter)
     model = plain_model(model)
     owners = _owners(model)
     variables = {v.path: v for v in model.trainable_variables}

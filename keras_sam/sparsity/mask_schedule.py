@@ -25,13 +25,11 @@ class MaskSchedule(keras.callbacks.Callback):
 
     def __init__(self, begin_step: int, end_step: int | None, frequency: int) -> None:
         super().__init__()
-        integer("begin_step", begin_step, 0)
+        self.begin_step = integer("begin_step", begin_step, least=0)
         if end_step is not None:
-            integer("end_step", end_step, begin_step + 1)
-        integer("frequency", frequency, 1)
-        self.begin_step = begin_step
+            end_step = integer("end_step", end_step, least=self.begin_step + 1)
         self.end_step = end_step
-        self.frequency = frequency
+        self.frequency = integer("frequency", frequency, least=1)
         self._updated: int | None = None
 
     def update(self, step: int) -> None:

@@ -37,13 +37,14 @@ class Objective:
         batches: A list of `(x, y, sample_weight)` of tensors; empty without data.
 
     Raises:
-        TypeError: If `data` is not a batch or an iterable of batches.
-        ValueError: If `data` has no batches or infinitely many.
+        TypeError: If `data` is not a batch or an iterable of batches, or `loss` is no loss.
+        ValueError: If `data` has no batches or infinitely many, or `loss` is empty.
     """
 
     def __init__(
         self, model: keras.Model, data: Any = None, loss: Any = None, needed_by: str = "this score"
     ) -> None:
+        _check_loss(loss)
         self._model = model
         self._loss = loss
         self._needed_by = needed_by
@@ -154,10 +155,22 @@ def batches(data: Any) -> list[tuple[Any, Any, Any]]:
         if not isinstance(batch, tuple | list) or not 2 <= len(batch) <= 3:
             raise _no_batch(batch)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(tuple(batch))
+        if not any(np.ndim(leaf) for leaf in tree.flatten(x) if leaf is not None):
+            raise _no_batch(batch)
         found.append(tree.map_structure(_tensor, (x, y, sample_weight)))
     if not found:
         raise ValueError(f"`data` must have at least one batch. Received: `data={data!r}`")
     return found
+
+
+def _check_loss(loss: Any) -> None:
+    allowed = "`loss` must be what `compile` takes: a name, a function, or a list or dict of them"
+    if loss is None or callable(loss):
+        return
+    if not isinstance(loss, str | list | tuple | dict):
+        raise TypeError(f"{allowed}. Received: `loss={loss!r}` of {type(loss)}")
+    if not any(leaf is not None and leaf != "" for leaf in tree.flatten(loss)):
+        raise ValueError(f"{allowed}. Received: `loss={loss!r}`, which has none")
 
 
 def _infinite(data: Any) -> ValueError:

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_sam.sparsity.arguments import check_sparsity, named
+from keras_sam.sparsity.arguments import fraction, named
 from keras_sam.sparsity.distributions import DISTRIBUTIONS, Distribution, kept_count
-from keras_sam.sparsity.kernels import Filter, find_kernels
+from keras_sam.sparsity.kernels import Filter, check_filter, find_kernels
 from keras_sam.sparsity.mask_schedule import MaskSchedule
 from keras_sam.sparsity.pruning import checked_scores, shrink
+from keras_sam.validation import positive
 
 
 class PolynomialPruning(MaskSchedule):
@@ -67,20 +68,17 @@ class PolynomialPruning(MaskSchedule):
         filter: Filter | None = None,
     ) -> None:
         super().__init__(begin_step, end_step, frequency)
-        check_sparsity("final_sparsity", final_sparsity)
-        check_sparsity("initial_sparsity", initial_sparsity)
+        self.final_sparsity = fraction("final_sparsity", final_sparsity)
+        self.initial_sparsity = fraction("initial_sparsity", initial_sparsity)
         if initial_sparsity > final_sparsity:
             raise ValueError(
                 "`initial_sparsity` must not be above `final_sparsity`, since nothing grows back. "
                 f"Received: `initial_sparsity={initial_sparsity}`, "
                 f"`final_sparsity={final_sparsity}`"
             )
-        if not power > 0:
-            raise ValueError(f"`power` must be > 0. Received: `power={power!r}`")
-        self.final_sparsity = final_sparsity
-        self.initial_sparsity = initial_sparsity
-        self.power = power
+        self.power = positive("power", power)
         self.distribution: Distribution = named("distribution", distribution, DISTRIBUTIONS)
+        check_filter(filter)
         self.filter = filter
 
     def due(self) -> int | None:

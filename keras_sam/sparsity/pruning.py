@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_sam.sparsity import structures
-from keras_sam.sparsity.arguments import check_sparsity, named
+from keras_sam.sparsity.arguments import fraction, named
 from keras_sam.sparsity.distributions import DISTRIBUTIONS, Distribution, kept_count
 from keras_sam.sparsity.kernels import Filter, Kernel, find_kernels, plain_model
 from keras_sam.sparsity.objective import Objective
@@ -96,8 +96,8 @@ def prune(
     References:
         - Shin et al. 2025, https://arxiv.org/abs/2311.17539 (random uniformly, SNIP globally)
     """
-    check_sparsity("sparsity", sparsity)
-    integer("seed", seed, 0)
+    sparsity = fraction("sparsity", sparsity)
+    seed = integer("seed", seed, least=0)
     n_of_m = structures.parse(structure)
     scoring = _scoring(score)
     rounds = _rounds(rounds, scoring, structure)
@@ -112,7 +112,7 @@ def prune(
         DISTRIBUTIONS,
     )
     objective = Objective(model, data, loss, needed_by=f"`score={score!r}`")
-    rng = np.random.default_rng(int(seed))
+    rng = np.random.default_rng(seed)
     dense = {k.path: ops.convert_to_numpy(k.variable.value) for k in kernels}
     total = sum(w.size for w in dense.values())
 
@@ -132,8 +132,8 @@ def prune(
                 for kernel in kernels
                 if kernel.input_axis is not None
             }
-        fraction = sparsity if k == rounds else 1 - (1 - sparsity) ** (k / rounds)
-        masks = shrink(masks, scores, kept_count(fraction, total), allot)
+        removed = sparsity if k == rounds else 1 - (1 - sparsity) ** (k / rounds)
+        masks = shrink(masks, scores, kept_count(removed, total), allot)
     empty = [path for path, mask in masks.items() if not mask.any()]
     if empty:
         warnings.warn(
@@ -163,21 +163,29 @@ def shrink(
         ValueError: If the distribution's counts are not possible.
     """
     left = [np.where(mask, scores[path], -np.inf) for path, mask in masks.items()]
-    counts = [int(count) for count in distribution(left, kept)]
+    counts = distribution(left, kept)
     available = [int(mask.sum()) for mask in masks.values()]
-    if (
-        len(counts) != len(left)
-        or sum(counts) != kept
-        or any(not 0 <= c <= a for c, a in zip(counts, available, strict=True))
-    ):
+    if not _possible(counts, kept, available):
         raise ValueError(
             f"`distribution` must return counts whose sum is {kept}, each from 0 to what the layer "
-            f"has left, {available}. Received: `distribution={distribution!r}` with {counts}"
+            f"has left, {available}. Received: `distribution={distribution!r}` with {counts!r}"
         )
     return {
-        path: structures.top(score, count)
+        path: structures.top(score, int(count))
         for path, score, count in zip(masks, left, counts, strict=True)
     }
+
+
+def _possible(counts: Any, kept: int, available: Sequence[int]) -> bool:
+    """Whether these are whole numbers, one for each layer, that it can keep, `kept` in all."""
+    try:
+        array = np.asarray(counts)
+    except ValueError:  # Of parts of different lengths.
+        return False
+    if array.shape != (len(available),) or array.dtype.kind not in "iuf":
+        return False
+    whole = np.array_equal(array, np.floor(array))
+    return bool(whole and array.sum() == kept and ((array >= 0) & (array <= available)).all())
 
 
 def checked_scores(
@@ -190,8 +198,14 @@ def checked_scores(
         weights: The weights, by path.
 
     Raises:
-        ValueError: If a path is missing or unknown, a shape differs, or a score is not finite.
+        TypeError: If it is no dict.
+        ValueError: If a path is missing or unknown, a shape differs, or a score is no finite
+            number.
     """
+    if not isinstance(scores, Mapping):
+        raise TypeError(
+            f"`score` must return a dict from path to array. Received: {scores!r} of {type(scores)}"
+        )
     if set(scores) != set(weights):
         raise ValueError(
             f"`score` must return a score for each of {list(weights)}. "
@@ -203,6 +217,10 @@ def checked_scores(
             raise ValueError(
                 f"`score` must return arrays of the weights' shapes, {weights[path].shape} for "
                 f"{path!r}. Received: an array of shape {array.shape}"
+            )
+        if array.dtype.kind in "OSUmMc":  # Not a list of what is allowed: bfloat16 is "V".
+            raise ValueError(
+                f"`score` must return real numbers. Received: {array.dtype} for {path!r}"
             )
         if not np.isfinite(array).all():
             raise ValueError(
@@ -221,12 +239,12 @@ def _scoring(score: str | Callable[..., Any]) -> Score:
 def _rounds(rounds: int | None, scoring: Score, structure: str) -> int:
     if rounds is None:
         return scoring.rounds if structure == structures.UNSTRUCTURED else 1
-    integer("rounds", rounds, 1)
+    rounds = integer("rounds", rounds, least=1)
     if rounds > 1 and structure != structures.UNSTRUCTURED:
         raise ValueError(
             f"`rounds` must be 1 with `structure={structure!r}`. Received: `rounds={rounds}`"
         )
-    return int(rounds)
+    return rounds
 
 
 def _check_n_of_m(

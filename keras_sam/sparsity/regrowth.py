@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_sam.sparsity import arguments
 from keras_sam.sparsity.mask_schedule import MaskSchedule
 from keras_sam.sparsity.pruning import checked_scores
 from keras_sam.sparsity.structures import top
@@ -19,11 +20,18 @@ class Regrowth(MaskSchedule):
             steps later.
         end_step: Optimizer step after which nothing changes any more, or `None`.
         frequency: Steps between updates.
+        fraction: Fraction of each layer's kept weights to move, in [0, 1).
 
     Raises:
         TypeError: If an argument is of the wrong type, or the model trained is not a SAMModel.
         ValueError: If an argument is out of range, or the model has no masks.
     """
+
+    def __init__(
+        self, begin_step: int, end_step: int | None, frequency: int, fraction: float
+    ) -> None:
+        super().__init__(begin_step, end_step, frequency)
+        self.fraction = arguments.fraction("fraction", fraction)
 
     def due(self) -> int | None:
         step = super().due()
@@ -31,7 +39,7 @@ class Regrowth(MaskSchedule):
 
     def fraction_at(self, step: int) -> float:
         """The fraction of each layer's kept weights that is dropped at a step."""
-        raise NotImplementedError
+        return self.fraction
 
     def growth_scores(self, step: int, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scores of all weights; of those that are not kept, the highest grow.

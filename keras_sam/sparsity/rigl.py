@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_sam.sparsity.arguments import check_sparsity
 from keras_sam.sparsity.objective import Objective, batches
 from keras_sam.sparsity.regrowth import Regrowth
 
@@ -40,15 +39,14 @@ class RigL(Regrowth):
 
     >>> import keras, numpy as np
     >>> from keras_sam import SAMModel, sparsity
-    >>> net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)])
-    >>> masks = sparsity.prune(net, 0.5, score="random", distribution="erk")
-    >>> sam = SAMModel(net, rho=0, masks=masks)
-    >>> sam.compile("sgd", "mse")
-    >>> x, y = np.ones((64, 4)), np.ones((64, 1))
-    >>> rigl = sparsity.RigL((x[:8], y[:8]), end_step=6, frequency=2)
-    >>> history = sam.fit(x, y, batch_size=8, verbose=0, callbacks=[rigl])
-    >>> sparsity.summary(sam).sparsity
-    0.5
+    >>> x = y = np.eye(4)
+    >>> net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, name="d")], name="net")
+    >>> sam = SAMModel(net, rho=0.05, masks={"net/d/kernel": np.roll(np.eye(4), 1, axis=1)})
+    >>> sam.compile(keras.optimizers.SGD(0.0), "mse")
+    >>> rigl = sparsity.RigL((x, y), end_step=10, frequency=1, fraction=0.9)
+    >>> history = sam.fit(x, y, verbose=0, callbacks=[rigl])  # One step: all four move.
+    >>> sparsity.summary(sam).kernels[0].kept
+    4
 
     References:
         - Evci et al. 2020, https://arxiv.org/abs/1911.11134, section 3 and algorithm 1
@@ -65,9 +63,7 @@ class RigL(Regrowth):
         fraction: float = 0.3,
         begin_step: int = 0,
     ) -> None:
-        super().__init__(begin_step, end_step, frequency)
-        check_sparsity("fraction", fraction)
-        self.fraction = fraction
+        super().__init__(begin_step, end_step, frequency, fraction)
         self.batches = batches(data)
 
     def fraction_at(self, step: int) -> float:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from keras_sam.sparsity.arguments import check_sparsity
 from keras_sam.sparsity.regrowth import Regrowth
 from keras_sam.validation import integer
 
@@ -54,15 +53,9 @@ class SET(Regrowth):
         end_step: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(begin_step, end_step, frequency)
-        check_sparsity("fraction", fraction)
-        integer("seed", seed, 0)
-        self.fraction = fraction
-        self.seed = seed
-
-    def fraction_at(self, step: int) -> float:
-        return self.fraction
+        super().__init__(begin_step, end_step, frequency, fraction)
+        self.seed = integer("seed", seed, least=0)
 
     def growth_scores(self, step: int, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        rng = np.random.default_rng([int(self.seed), step])
+        rng = np.random.default_rng([self.seed, step])
         return {path: rng.random(w.shape, np.float32) for path, w in weights.items()}

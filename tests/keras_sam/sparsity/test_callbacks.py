@@ -210,6 +210,34 @@ def test_set_moves_its_fraction_on_schedule():
         )
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: sparsity.SET(3, end_step=6), lambda: rigl(end_step=8, frequency=3, fraction=0.9)],
+    ids=["SET", "RigL"],
+)
+def test_nothing_moves_after_the_last_step(make):
+    """Of twelve steps 3 and 6 are due; 9 and 12 are multiples of 3, too."""
+    sam = sam_model(0.5)
+    before = sam.masks
+    assert [step for step, _ in moves(fit(sam, make()), before)] == [3, 6]
+
+
+def test_the_last_step_itself_is_one_of_the_schedule():
+    sam = sam_model(0.5)
+    before = sam.masks
+    assert [s for s, _ in moves(fit(sam, sparsity.SET(5, end_step=10)), before)] == [5, 10]
+
+
+def test_documented_defaults():
+    assert sparsity.PolynomialPruning(0.5, 0, 1000).frequency == 100
+    assert sparsity.PolynomialPruning(0.5, 0, 1000).power == 3.0
+    assert sparsity.PolynomialPruning(0.5, 0, 1000).initial_sparsity == 0.0
+    rigl_ = sparsity.RigL((X, Y), end_step=1000)
+    assert (rigl_.frequency, rigl_.fraction, rigl_.begin_step) == (100, 0.3, 0)
+    set_ = sparsity.SET(7)
+    assert (set_.fraction, set_.begin_step, set_.end_step, set_.seed) == (0.3, 0, None, 0)
+
+
 def spy_on(callback):
     """Makes the callback remember the pure move of each update."""
     callback.seen = []
@@ -410,7 +438,9 @@ def test_weights_that_are_not_finite():
         (lambda: sparsity.PolynomialPruning(0.5, 2, 2), "`end_step` must be >= 3"),
         (lambda: sparsity.PolynomialPruning(0.5, -1, 2), "`begin_step` must be >= 0"),
         (lambda: sparsity.PolynomialPruning(0.5, 0, 2, frequency=0), "`frequency` must be >= 1"),
-        (lambda: sparsity.PolynomialPruning(0.5, 0, 2, power=0), "`power` must be > 0"),
+        (lambda: sparsity.PolynomialPruning(0.5, 0, 2, power=0), "`power` must be .*> 0"),
+        (lambda: sparsity.PolynomialPruning(0.5, 0, 2, power=math.inf), "`power` must be .*> 0"),
+        (lambda: sparsity.PolynomialPruning(0.5, 0, 2, power=math.nan), "`power` must be .*> 0"),
         (
             lambda: sparsity.PolynomialPruning(0.5, 0, 2, initial_sparsity=0.6),
             "`initial_sparsity` must not be above",
@@ -434,3 +464,10 @@ def test_arguments_of_the_wrong_type():
         sparsity.SET(1.5)
     with pytest.raises(TypeError, match="`data` must be a batch"):
         sparsity.RigL(X, end_step=3)
+    with pytest.raises(TypeError, match="`filter` must be a function.*`filter=5`"):
+        sparsity.PolynomialPruning(0.5, 0, 2, filter=5)
+    with pytest.raises(TypeError, match="`power` must be a number"):
+        sparsity.PolynomialPruning(0.5, 0, 2, power="3")
+    for seed in (True, None, 0.5):
+        with pytest.raises(TypeError, match="`seed` must be an int >= 0"):
+            sparsity.SET(1, seed=seed)

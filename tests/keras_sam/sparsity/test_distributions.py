@@ -64,6 +64,15 @@ def test_uniform_gives_what_is_left_over_to_the_largest_remainder():
     assert uniform([np.zeros(5), np.zeros(10), np.zeros(5)], 7) == [2, 3, 2]
 
 
+def test_ties_of_remainders_go_to_the_first_layers():
+    # Shares of 5 kept of 3 times 6: 1 2/3 each; the floors leave two over.
+    assert uniform([np.zeros(6)] * 3, 5) == [2, 2, 1]
+    # Shares of 1 kept: 1/3 each.
+    assert uniform([np.zeros(6)] * 3, 1) == [1, 0, 0]
+    # Equal remainders of unequal shares, 4.5, 1.5 and 9 of 15.
+    assert uniform([np.zeros(6), np.zeros(2), np.zeros(12)], 15) == [5, 1, 9]
+
+
 def erk_densities(shapes, kept):
     """Independent of the package: bisection for the factor that makes the densities fit."""
     raw = np.array([sum(shape) / math.prod(shape) for shape in shapes])

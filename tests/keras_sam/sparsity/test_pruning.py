@@ -279,6 +279,36 @@ def test_seed(seed):
         sparsity.prune(dense_net(2), 0.5, seed=seed)
 
 
+def test_large_seeds_are_seeds():
+    net = dense_net(8)
+    first, second = (sparsity.prune(net, 0.5, "random", seed=s) for s in (2**32, 0))
+    assert any((first[path] != second[path]).any() for path in first)
+
+
+@pytest.mark.parametrize("value", [5, 0.5, True])
+def test_what_is_no_filter(value):
+    with pytest.raises(TypeError, match=rf"`filter` must be a function.*`filter={value!r}`"):
+        sparsity.prune(dense_net(2), 0.5, filter=value)
+    with pytest.raises(TypeError, match=rf"`filter` must be a function.*`filter={value!r}`"):
+        sparsity.sparsity_for_budget(dense_net(2), 5, filter=value)
+
+
+@pytest.mark.parametrize(
+    ("loss", "error"),
+    [([], ValueError), ({}, ValueError), ("", ValueError), ([None], ValueError), (5, TypeError)],
+)
+@pytest.mark.parametrize("score", ["magnitude", "snip"])
+def test_what_is_no_loss(loss, error, score):
+    with pytest.raises(error, match=r"`loss` must be what `compile` takes"):
+        sparsity.prune(dense_net(2), 0.5, score, data=(X, Y), loss=loss)
+
+
+@pytest.mark.parametrize("data", [(1.0, 2.0), (None, None), [(X[0, 0], Y)]])
+def test_what_is_no_batch(data):
+    with pytest.raises(TypeError, match=r"`data` must be a batch"):
+        sparsity.prune(dense_net(3), 0.5, "snip", data=data, loss="mse")
+
+
 def test_nan_scores():
     net = dense_net(4, 3)
     with pytest.raises(ValueError, match=r"net/d0/kernel.*NaN"):
@@ -295,12 +325,16 @@ def test_own_score_must_fit():
     net = dense_net(4)
     with pytest.raises(ValueError, match="a score for each of"):
         sparsity.prune(net, 0.5, lambda *_: {})
+    with pytest.raises(TypeError, match="`score` must return a dict from path to array"):
+        sparsity.prune(net, 0.5, lambda *_: None)
+    with pytest.raises(ValueError, match="`score` must return real numbers"):
+        sparsity.prune(net, 0.5, lambda *_: {"net/d0/kernel": np.full((6, 4), "a")})
     with pytest.raises(ValueError, match="the weights' shapes"):
         sparsity.prune(net, 0.5, lambda *_: {"net/d0/kernel": np.ones(3)})
 
 
 def test_own_distribution_must_fit():
-    for counts in ([1, 1], [0], [25]):
+    for counts in ([1, 1], [0], [25], None, 12, "12", [12.5], [[12]], [None], [float("nan")], [-1]):
         with pytest.raises(ValueError, match=r"`distribution` must return counts whose sum is 12"):
             sparsity.prune(dense_net(4), 0.5, distribution=lambda *_, counts=counts: counts)
 
