@@ -34,6 +34,8 @@ class Outcome(NamedTuple):
             all others.
         divisor: How much the loss counts among those of other parts of a batch, in place of its
             number of examples; `None` if by that, or if it was not asked for.
+        norms: Of the step that the pass belongs to, if its ascent is logged: those of gradient and
+            perturbation.
     """
 
     predictions: Any
@@ -41,6 +43,7 @@ class Outcome(NamedTuple):
     state: list[Tensor | None]
     weights: list[Tensor | None]
     divisor: Tensor | None
+    norms: Sequence[Tensor] = ()
 
 
 LossFunction = Callable[[Sequence[Tensor], Sequence[Tensor], Batch], tuple[Tensor, Outcome]]

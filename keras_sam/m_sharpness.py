@@ -64,7 +64,7 @@ def over_splits(
             if count is not None and not known:
                 count = ops.where(size > 0, count, ops.zeros_like(count))
             means.add([loss, *gradients], size, stop, count)
-            of_examples.add([*outcome.state, *outcome.weights], size, stop)
+            of_examples.add([*outcome.state, *outcome.weights, *outcome.norms], size, stop)
             for j, value in enumerate(outcome.state):
                 if value is not None and not averaged[j]:
                     current[j] = value if known else ops.where(size > 0, value, current[j])
@@ -75,7 +75,9 @@ def over_splits(
             value if value is None or averaged[j] else current[j]
             for j, value in enumerate(new[: len(state)])
         ]
-        return loss, _joined(outcomes, new_state, new[len(state) :]), gradients
+        new_weights = new[len(state) : len(state) + len(outcomes[0].weights)]
+        norms = new[len(state) + len(new_weights) :]
+        return loss, _joined(outcomes, new_state, new_weights, norms), gradients
 
     return run
 
@@ -119,13 +121,15 @@ def _described(tensor: Tensor) -> str:
     return f"{type(tensor).__name__} of shape {tuple(tensor.shape)}"
 
 
-def _joined(outcomes: Sequence[Outcome], state: list[Any], weights: list[Any]) -> Outcome:
+def _joined(
+    outcomes: Sequence[Outcome], state: list[Any], weights: list[Any], norms: list[Any]
+) -> Outcome:
     def join(*parts: Tensor) -> Tensor:
         return None if parts[0] is None else ops.concatenate(parts)
 
     predictions = tree.map_structure(join, *[outcome.predictions for outcome in outcomes])
     masks = [join(*parts) for parts in zip(*[o.masks for o in outcomes], strict=True)]
-    return Outcome(predictions, masks, state, weights, divisor=None)
+    return Outcome(predictions, masks, state, weights, divisor=None, norms=norms)
 
 
 def _slice(structure: Any, start: Any, stop: Any) -> Any:

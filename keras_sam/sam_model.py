@@ -40,16 +40,18 @@ class SAMModel(Wrapper, AscentLog):
             this very model: the plain net to predict with, save or deploy. May be left out by a
             subclass of SAMModel that has its own `call`.
         rho: The radius of the perturbation: a float >= 0, or a
-            `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's iterations.
-            0 is exactly the plain optimizer, in one pass. Defaults to 0.05.
+            `keras.optimizers.schedules.LearningRateSchedule` of the optimizer's iterations, such as
+            `keras_sam.Every`. The number 0 is exactly the plain optimizer; a step at which a
+            schedule is 0 computes one gradient only. Defaults to 0.05.
         num_batch_splits: If not `None`, the batch (of each replica; on JAX the global one) is
             split into this many parts, each with a perturbation of its own (m-sharpness), and the
             mean of their gradients is applied. Parts are computed one after the other (on JAX, each
             by all devices together). Defaults to `None`, one perturbation for the batch.
         normalize: If `False`, `e = rho * g`, what the theory uses. Defaults to `True`.
         adaptive: If `True`, the perturbation is invariant to the scale of weights (ASAM):
-            `e = rho * T^2 g / (||T g||_2 + 1e-12)` with `T = |w| + 0.01`; with `normalize=False`,
-            `e = rho * T^2 g`. ASAM wants a larger rho, 0.5 to 2. Defaults to `False`.
+            `e = rho * T^2 g / (||T g||_2 + 1e-12)` with `T = |w| + eta`; with `normalize=False`,
+            `e = rho * T^2 g`. ASAM wants a larger rho, 0.5 to 2. With `"kernels"`, `T = 1` for all
+            weights but kernels. Defaults to `False`.
         sync_perturbation: Under a distribution strategy, if `True`, the ascent gradient is averaged
             over replicas before it becomes a perturbation, and R replicas equal one device on the
             whole batch. If `False`, each perturbs with its own (m-sharpness with m the replica's
@@ -58,6 +60,19 @@ class SAMModel(Wrapper, AscentLog):
             and one perturbation, of the global batch whatever this says; num_batch_splits equal to
             the number of devices gives each device's part of the batch its own. On PyTorch there is
             one device: DistributedDataParallel would not see the gradients.
+        method: One of the SAM family, see `keras_sam.methods`: a `Method` such as `gsam(0.4)`, or
+            a name. Its state is saved with the model. Defaults to `"sam"`.
+        perturb: Which weights are perturbed: `"all"`, `"normalization"` (SAM-ON), `"kernels"`, or a
+            function `variable -> bool`. The norm is theirs alone. Defaults to `"all"`.
+        geometry: In place of the perturbations above: `"layerwise"` (`||e_l|| = rho ||w_l||` for
+            each weight), `"sign"` (`e = rho sign(g)`), or a function `(weights, g, rho) -> e` as in
+            `keras_sam.perturbation`. Defaults to `None`.
+        eta: The summand of ASAM's `T`, >= 0. Defaults to 0.01.
+        ascent_steps: n: `e` is the sum of n perturbations of `rho / n`, each along the gradient
+            where the one before led; n + 1 gradients a step. Defaults to 1.
+        log_ascent: If `True`, `fit` logs `gradient_norm` (||g||), `perturbation_norm` (||e||) and
+            `ascent` (L(w + e) - L(w)): means over the steps, and over splits and replicas that have
+            one each; 0 in a step without a perturbation. Defaults to `False`.
         masks: Pruning masks: a dict from `variable.path` to a boolean array of the variable's shape
             (`True` is kept), or a list parallel to `model.trainable_variables` with `None` for a
             weight that is dense. Masked weights are set to zero, and are zero in every pass.
@@ -67,7 +82,8 @@ class SAMModel(Wrapper, AscentLog):
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If an argument is out of range, or masks do not match their weights.
+        ValueError: If an argument is out of range, masks do not match their weights, `perturb`
+            selects none, or two arguments contradict each other.
 
     Example:
 

@@ -16,7 +16,7 @@ from keras_sam.batches import count_examples
 from keras_sam.loss_count import LossCount
 from keras_sam.loss_function import Batch, Outcome, loss_function, state_variables
 from keras_sam.m_sharpness import Step, averaged_state, over_splits
-from keras_sam.methods.method import Method, State
+from keras_sam.methods.method import Method, Setting, State
 from keras_sam.sam_gradient import sam_gradient
 
 Tensor = Any
@@ -53,7 +53,7 @@ class TrainingStep(keras.Model):
             # The pass has assigned variables that Keras does not track. Now they are state too.
             state, old_state, (loss, outcome, means) = run()
         weights = self.trainable_variables
-        gradients, ascent = means[: len(weights)], means[len(weights) :]
+        gradients, rise = means[: len(weights)], means[len(weights) :]
         skipped = self._is_spoiled(gradients)
 
         # From here on variables change, and nothing more of the user's code runs.
@@ -71,7 +71,7 @@ class TrainingStep(keras.Model):
             # Keras divides each replica's loss by their number, for the sum that follows.
             loss = _times(loss, self.replicas())
             tracker.update_state(loss, sample_weight=count_examples(x, y))
-        self.update_ascent(ascent, skipped)
+        self.update_ascent([*outcome.norms, *rise], skipped)
         self._apply_gradients(gradients)
         if self._masks is not None:
             self._masks.apply(self.trainable_variables)
@@ -95,6 +95,10 @@ class TrainingStep(keras.Model):
             values: The three.
             skipped: Whether the optimizer skips the step for an overflow; `False` or a tensor.
         """
+
+    def check_setting(self, setting: Setting) -> None:
+        """Raises a ValueError that says why if the method cannot work in a setting."""
+        setting.check()
 
     def replicas(self) -> int:
         """How many replicas share a batch, each with a gradient of its own."""
@@ -124,7 +128,7 @@ class TrainingStep(keras.Model):
     def _gradient_step(self, weights: list[Tensor], counting: LossCount | None) -> Step:
         """The SAM gradient of this replica's batch, as the function that `over_splits` takes.
 
-        If the ascent is logged, its three scalars follow the gradients, and are averaged like them.
+        If the ascent is logged, L(w + e) - L(w) follows the gradients, and is averaged as they are.
         """
         loss_fn = loss_function(self, counting=counting)
         loss_scale = self.optimizer.scale_loss(1.0)  # The number 1.0 without loss scaling.
@@ -181,6 +185,8 @@ class TrainingStep(keras.Model):
                 unscale=unscale,
                 observe=observe,
             )
+            if not self.method.direction.needs_gradient:
+                _check_no_assignment(self.method, self.trainable_variables, outcome)
             if new_method_state is not method_state:
                 for variable, value in zip(
                     tree.flatten(self.method_variables),
@@ -196,8 +202,9 @@ class TrainingStep(keras.Model):
                     overflow = overflow + _overflow([ascent.perturbation_norm])
                 gradients = _spoil(gradients, self._sum_over_replicas(overflow))
             if self.log_ascent and ascent is not None:
-                rise = _times(ascent.rise, self.replicas())  # As Keras's loss, divided by R.
-                gradients = [*gradients, ascent.gradient_norm, ascent.perturbation_norm, rise]
+                outcome = outcome._replace(norms=[ascent.gradient_norm, ascent.perturbation_norm])
+                # Keras divides each replica's loss by their number.
+                gradients = [*gradients, _times(ascent.rise, self.replicas())]
             return loss, outcome, gradients
 
         return step
@@ -233,6 +240,19 @@ class TrainingStep(keras.Model):
     def _compiled(self, fn: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it runs within one replica, compiled if the backend does that apart."""
         return fn
+
+
+def _check_no_assignment(
+    method: Method, variables: Sequence[keras.Variable], outcome: Outcome
+) -> None:
+    """Raises where the only pass, at `w + e`, would assign weights."""
+    assigned = zip(variables, outcome.weights, strict=True)
+    paths = [variable.path for variable, value in assigned if value is not None]
+    if paths:
+        raise ValueError(
+            f"`method={method}` needs a model whose forward pass assigns no trainable weight: its "
+            f"only pass is at w + e, and e would stay in it. Received: a model that assigns {paths}"
+        )
 
 
 def _times(tensor: Tensor, factor: Any) -> Tensor:

@@ -41,9 +41,11 @@ def norm(tensors: Sequence[Tensor | None]) -> Tensor:
 
 
 def unit(tensors: Sequence[Tensor | None]) -> Vector:
-    """The vector of length 1 in the same direction, `t / (||t|| + 1e-12)`; zero for zero."""
+    """The vector of length 1 in the same direction, `t / ||t||`, in the wide dtype; 0 for 0."""
     shrunk, _ = shrink(tensors)
-    factor = inverse(plain_norm(shrunk))
+    length = plain_norm(shrunk)
+    one = ops.ones_like(length)
+    factor = ops.where(length > 0, one / ops.where(length > 0, length, one), ops.zeros_like(one))
     return [None if t is None else t * ops.cast(factor, t.dtype) for t in shrunk]
 
 

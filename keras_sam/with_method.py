@@ -45,7 +45,7 @@ class WithMethod(Masked):
     @rho.setter
     def rho(self, rho: float | LearningRateSchedule) -> None:
         rho = valid_rho(rho)
-        self.setting(rho).check()
+        self.check_setting(self.setting(rho))
         self._rho = rho
         self.renew_train_function()
 
@@ -59,6 +59,12 @@ class WithMethod(Masked):
             self.sync_perturbation,
             self.log_ascent,
         )
+
+    def reset_method(self) -> None:
+        """Lets the method's rules start anew, as before the first step."""
+        if self._method_state is not None:
+            self.sync_variables()
+            self._method_state.assign({})
 
     def fit_method(self) -> None:
         """Makes what the method needs for the weights that are trained, once there are any.

@@ -52,14 +52,16 @@ class WhereSharp(Radius):
         deviation = (square - new_mean) ** 2
         # Not `moving_average`, whose start is the first value: that of the variance is 0.
         new_variance = self.decay * variance + (1 - self.decay) * deviation
-        rho = scalar(rho, wide_dtype(mean.dtype))
-        if self.c > -math.inf:
-            is_sharp = square >= new_mean + self.c * ops.sqrt(new_variance)
-            rho = ops.where(is_sharp, rho, ops.zeros_like(rho))
         # A gradient whose square overflows is sharp, and no part of the statistics.
         is_finite = ops.isfinite(new_variance)
+        is_sharp = square >= new_mean + self.c * ops.sqrt(new_variance)
+        is_sharp = ops.logical_or(is_sharp, ops.logical_not(is_finite))
+        if math.isinf(self.c):  # Infinity times a deviation of 0 is NaN.
+            is_sharp = ops.full_like(is_sharp, self.c < 0)
+        rho = scalar(rho, wide_dtype(mean.dtype))
         new = [ops.ones_like(started), new_mean, new_variance]
-        return rho, [ops.where(is_finite, n, o) for n, o in zip(new, state, strict=True)]
+        state = [ops.where(is_finite, n, o) for n, o in zip(new, state, strict=True)]
+        return ops.where(is_sharp, rho, ops.zeros_like(rho)), state
 
     def check(self, setting: Any) -> None:
         if isinstance(setting.rho, Every):

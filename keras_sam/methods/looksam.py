@@ -53,8 +53,9 @@ class LookSAM(Descent):
         return g_perturbed, [old if new is None else new for old, new in zip(state, u, strict=True)]
 
     def plain(self, g: Gradients, state: RuleState) -> tuple[Gradients, RuleState]:
-        # The mean of several replicas' or splits' directions is shorter than 1: `unit` again.
-        return combine((1.0, g), (self.alpha * norm(g), unit(state)), like=g), state
+        # The mean of several replicas' or splits' directions is shorter than 1: a unit again.
+        u = unit(state)
+        return combine((1.0, g), (self.alpha * norm(g), u), like=g), combine((1.0, u), like=state)
 
 
 def looksam(alpha: float = 0.7) -> Method:

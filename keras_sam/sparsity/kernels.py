@@ -8,10 +8,9 @@ import keras
 
 from keras_sam.backend import keras_internals
 from keras_sam.sam_model import SAMModel
+from keras_sam.selection import is_kernel
 
 Filter = Callable[[keras.Layer, keras.Variable], bool] | Collection[str]
-
-KERNEL_NAMES = ("kernel", "recurrent_kernel", "depthwise_kernel", "pointwise_kernel")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ def prunable(layer: keras.Layer, variable: keras.Variable) -> bool:
     >>> [path.split("/")[-2] for path in masks]
     ['a']
     """
-    return variable.name in KERNEL_NAMES and keras.backend.is_float_dtype(variable.dtype)
+    return is_kernel(variable)
 
 
 def plain_model(model: keras.Model) -> keras.Model:

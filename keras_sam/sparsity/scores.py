@@ -24,7 +24,7 @@ from keras import ops, tree
 
 from keras_sam import backend
 from keras_sam.backend import keras_internals
-from keras_sam.sparsity.kernels import KERNEL_NAMES
+from keras_sam.selection import KERNEL_NAMES
 from keras_sam.sparsity.objective import Objective, Weights
 
 Scores = Mapping[str, Any]

@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import tree
 
 from keras_sam.backend import keras_internals
+from keras_sam.methods import Setting
 from keras_sam.training_step import Gradients, Tensor, TrainingStep
 
 
@@ -32,8 +33,14 @@ class SAMTrainer(TrainingStep):
         super().compile(optimizer, jit_compile=jit if replicas == 1 else False, **kwargs)
         self._requested_jit_compile = jit_compile
         self._jit_in_replica = replicas > 1 and bool(jit) and not kwargs["run_eagerly"]
-        if self._jit_in_replica:
-            _check_layers(self)
+        self.check_setting(self.setting(self.rho))
+        if self._jit_in_replica and (names := _synchronized_layers(self)):
+            raise ValueError(
+                "`jit_compile` must be False with several replicas and layers that synchronise "
+                "inside the forward pass (BatchNormalization(synchronized=True)): an XLA program "
+                "cannot wait for another replica. "
+                f"Received: `jit_compile=True` and layers {names}"
+            )
 
     def get_compile_config(self) -> dict[str, Any]:
         config = super().get_compile_config()
@@ -50,6 +57,17 @@ class SAMTrainer(TrainingStep):
     def creation_scope(self) -> Any:
         """Where variables must be created, so that every replica has its copy."""
         return self.distribute_strategy.scope()
+
+    def check_setting(self, setting: Setting) -> None:
+        super().check_setting(setting)
+        if setting.switches and self.replicas() > 1 and (names := _synchronized_layers(self)):
+            raise ValueError(
+                "`rho` must be a number, and the method leave it as it is, with several replicas "
+                "and layers that synchronise inside the forward pass "
+                "(BatchNormalization(synchronized=True)): the second pass of a step that may have "
+                "none stands in a branch of the program, where no replica can wait for another. "
+                f"Received: `rho={setting.rho!r}`, `method={setting.method!r}` and layers {names}"
+            )
 
     def replicas(self) -> int:
         """How many replicas share a batch."""
@@ -108,18 +126,10 @@ def _check_optimizer(optimizer: Any) -> None:
         )
 
 
-def _check_layers(model: keras.Model) -> None:
-    names = [
-        layer.name
-        for layer in keras_internals.all_layers(model)
-        if getattr(layer, "synchronized", False)
-    ]
-    if names:
-        raise ValueError(
-            "`jit_compile` must be False with several replicas and layers that synchronise inside "
-            "the forward pass (BatchNormalization(synchronized=True)): an XLA program cannot wait "
-            f"for another replica. Received: `jit_compile=True` and layers {names}"
-        )
+def _synchronized_layers(model: keras.Model) -> list[str]:
+    """The names of layers that wait for other replicas in the forward pass."""
+    layers = keras_internals.all_layers(model)
+    return [layer.name for layer in layers if getattr(layer, "synchronized", False)]
 
 
 def _per_worker(logs: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,17 @@ def test_attach_gives_a_built_model_a_tracked_layer():
     assert {id(v) for v in model.extra.variables} <= {id(v) for v in model.variables}
 
 
+def test_release_lets_a_layer_forget_its_variables():
+    layer = layers.Layer()
+    layer.built = True
+    variables = [layer.add_weight(shape=(2,), trainable=False) for _ in range(2)]
+    keras_internals.release(layer, variables[:1])
+    assert [id(v) for v in layer.variables] == [id(variables[1])]
+
+
 def test_hooks_that_are_overridden_exist():
+    parameters = inspect.signature(keras.Model._symbolic_build).parameters
+    assert list(parameters) == ["self", "iterator", "data_batch"]
     if keras.backend.backend() == "tensorflow":
         hook = inspect.signature(keras.Model._maybe_symbolic_build)
         assert list(hook.parameters) == ["self", "iterator", "data_batch"]
