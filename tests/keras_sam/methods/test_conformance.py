@@ -95,7 +95,7 @@ def test_a_keras_file_goes_on_as_if_never_stopped(name, tmp_path):
 def test_a_file_of_another_method_makes_the_state_start_anew(tmp_path):
     plain, sam = build("late"), build("friendly")
     for variable in [*plain.trainable_variables, *sam.non_trainable_variables]:
-        variable.assign(ops.ones_like(variable))
+        variable.assign(np.ones(variable.shape))
     plain.save_weights(tmp_path / "plain.weights.h5")
     sam.save_weights(tmp_path / "sam.weights.h5")
     sam.load_weights(tmp_path / "plain.weights.h5")
@@ -110,7 +110,7 @@ def test_a_file_of_another_method_makes_the_state_start_anew(tmp_path):
 def test_reset_method():
     sam = build("friendly")
     for variable in sam.non_trainable_variables:
-        variable.assign(ops.ones_like(variable))
+        variable.assign(np.ones(variable.shape))
     sam.reset_method()
     assert [float(array.max()) for array in state(sam)] == [0.0, 0.0, 0.0]
     np.testing.assert_array_equal(flat(sam)[:12], models.KERNEL.ravel())
@@ -338,6 +338,9 @@ def test_changed_trainable_weights_make_a_new_state():
     assert [array.max() for array in state(sam)] == [0.0] * 5
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="Keras on JAX drops what a pass assigns to weights"
+)
 @pytest.mark.parametrize("name", ["msam"])
 def test_weights_that_a_pass_assigns_are_refused_where_it_is_at_other_weights(name):
     net = keras.Sequential([keras.Input((4,)), layers.SpectralNormalization(layers.Dense(3))])
