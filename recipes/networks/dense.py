@@ -32,12 +32,13 @@ def dense(units: int, name: str, seed: int, **kwargs: Any) -> keras.layers.Dense
     )
 
 
-def logits(classes: int, seed: int) -> keras.layers.Dense:
+def logits(classes: int, seed: int, **kwargs: Any) -> keras.layers.Dense:
     """Returns the last layer: unnormalised class scores, not rounded to 16 bits in mixed precision.
 
     Args:
         classes: number of classes, an integer >= 1.
         seed: the network's seed, an integer >= 0.
+        **kwargs: further arguments of `keras.layers.Dense`.
 
     Returns:
         An unbuilt `keras.layers.Dense` named "logits"; it computes in the dtype of its weights.
@@ -48,4 +49,5 @@ def logits(classes: int, seed: int) -> keras.layers.Dense:
     outputs = logits(10, seed=0)(features)
     ```
     """
-    return dense(classes, "logits", seed, dtype=keras.config.dtype_policy().variable_dtype)
+    precise = keras.config.dtype_policy().variable_dtype
+    return dense(classes, "logits", seed, dtype=precise, **kwargs)

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from recipes.networks.batch_normalization import BatchNormalization
+from recipes.networks.checks import check_sizes
 from recipes.networks.dense import logits
 from recipes.networks.initializers import lecun_normal
 
@@ -57,7 +58,7 @@ def resnet18(
     References: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016,
     sections 3 and 4.2; arXiv 2311.17539, the CIFAR-10 workload.
     """
-    _check(filters)
+    check_sizes(filters=filters)
     inputs = keras.Input(input_shape, name="inputs")
     x = _conv_bn(inputs, filters, 3, "stem", seed=seed)
     x = layers.ReLU(name="stem_relu")(x)
@@ -113,7 +114,7 @@ def resnet50(
     References: He et al., CVPR 2016, table 1; Goyal et al., "Accurate, Large Minibatch SGD",
     arXiv 1706.02677, section 5.1 (zero scale); arXiv 2311.17539, the ImageNet workload.
     """
-    _check(filters)
+    check_sizes(filters=filters)
     inputs = keras.Input(input_shape, name="inputs")
     x = _conv_bn(inputs, filters, 7, "stem", strides=2, border=3, seed=seed)
     x = layers.ReLU(name="stem_relu")(x)
@@ -192,8 +193,3 @@ def _conv_bn(
 def _head(inputs: Any, x: Any, classes: int, seed: int, name: str) -> keras.Model:
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, logits(classes, seed)(x), name=name)
-
-
-def _check(filters: int) -> None:
-    if isinstance(filters, bool) or not isinstance(filters, int) or filters < 1:
-        raise ValueError(f"`filters` must be an integer >= 1. Received: `filters={filters!r}`")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
+from recipes.networks.attention import self_attention
+from recipes.networks.checks import check_sizes
 from recipes.networks.dense import dense, logits
 from recipes.networks.initializers import lecun_normal
 from recipes.networks.position_embedding import PositionEmbedding
@@ -67,12 +69,7 @@ def vit(
     References: Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021, section 3.1; Beyer
     et al., "Better plain ViT baselines for ImageNet-1k", arXiv 2205.01580 (mean over tokens).
     """
-    sizes = {"hidden_dim": hidden_dim, "depth": depth, "patch": patch, "heads": heads}
-    for argument, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(
-                f"`{argument}` must be an integer >= 1. Received: `{argument}={size!r}`"
-            )
+    check_sizes(hidden_dim=hidden_dim, depth=depth, patch=patch, heads=heads)
     if hidden_dim % heads:
         raise ValueError(
             "`hidden_dim` must be a multiple of `heads`. "
@@ -104,31 +101,12 @@ def vit(
 
 def _block(x: Any, heads: int, name: str, seed: int) -> Any:
     hidden_dim = x.shape[-1]
-    y = _attention(_layer_norm(x, f"{name}_norm1"), heads, name, seed)
+    y = self_attention(_layer_norm(x, f"{name}_norm1"), heads, name, seed)
     x = layers.Add(name=f"{name}_add1")([x, y])
     y = _layer_norm(x, f"{name}_norm2")
     y = dense(4 * hidden_dim, f"{name}_mlp1", seed, activation="gelu")(y)
     y = dense(hidden_dim, f"{name}_mlp2", seed)(y)
     return layers.Add(name=f"{name}_add2")([x, y])
-
-
-def _attention(x: Any, heads: int, name: str, seed: int) -> Any:
-    tokens, hidden_dim = x.shape[1:]
-    head_dim = hidden_dim // heads
-
-    def project(role: str) -> Any:
-        y = dense(hidden_dim, f"{name}_{role}", seed)(x)
-        return layers.Reshape((tokens, heads, head_dim), name=f"{name}_{role}_heads")(y)
-
-    query, key, value = project("query"), project("key"), project("value")
-    # Scaling the query keeps the scores small enough for 16 bits; the softmax is never in 16 bits.
-    scores = ops.einsum("bqhd,bkhd->bhqk", query * head_dim**-0.5, key)
-    precise = keras.config.dtype_policy().variable_dtype
-    weights = layers.Softmax(dtype=precise, name=f"{name}_softmax")(scores)
-    weights = ops.cast(weights, value.dtype)
-    y = ops.einsum("bhqk,bkhd->bqhd", weights, value)
-    y = layers.Reshape((tokens, hidden_dim), name=f"{name}_concatenate")(y)
-    return dense(hidden_dim, f"{name}_output", seed)(y)
 
 
 def _layer_norm(x: Any, name: str) -> Any:

@@ -24,6 +24,13 @@ NETWORKS = {
     "resnet18(2)": lambda: networks.resnet18(2, input_shape=(8, 8, 3)),
     "resnet50(1)": lambda: networks.resnet50(1, input_shape=(32, 32, 3), classes=5),
     "vit": lambda: networks.vit(6, depth=1, patch=4, heads=2, input_shape=(8, 8, 3)),
+    "lstm": lambda: networks.lstm(3, vocabulary=9, embedding_dim=4, dropout=0.0),
+    "tagger": lambda: networks.transformer_tagger(
+        4, vocabulary=9, tags=3, depth=1, heads=2, max_length=8, dropout=0.0
+    ),
+    "graphs": lambda: networks.graph_convolution(3, features=2, outputs=2, steps=1, dropout=0.0),
+    "nature_cnn": lambda: networks.nature_cnn(1 / 16, actions=3, input_shape=(36, 36, 2)),
+    "minatar_cnn": lambda: networks.minatar_cnn(1 / 8, actions=3),
 }
 
 
@@ -41,18 +48,29 @@ def build(make, dtype):
     return network
 
 
+def inputs(spec, generator):
+    """Random inputs of a network: numbers, words or pixels; sizes that it leaves open are 8."""
+    if isinstance(spec, dict):
+        return {name: inputs(part, generator) for name, part in spec.items()}
+    shape = [8 if size is None else size for size in spec.shape]
+    if spec.dtype == "float32" or spec.dtype == "float64":
+        return generator.normal(size=shape).astype("float32")
+    return generator.integers(9, size=shape).astype(spec.dtype)
+
+
 def gradient(network, seed=1):
     """The gradient of one batch's mean squared error, all weights in one float64 vector."""
     import tensorflow as tf
 
     generator = np.random.default_rng(seed)
-    x = generator.normal(size=(8, *network.input_shape[1:])).astype("float32")
+    x = inputs(network.input, generator)
     with tf.GradientTape() as tape:
         y = network(x, training=True)
         target = generator.normal(size=y.shape).astype("float32")
         loss = tf.reduce_mean((y - tf.cast(target, y.dtype)) ** 2)
     gradients = tape.gradient(loss, [v.value for v in network.trainable_variables])
-    return np.concatenate([g.numpy().astype("float64").ravel() for g in gradients])
+    dense = map(tf.convert_to_tensor, gradients)
+    return np.concatenate([g.numpy().astype("float64").ravel() for g in dense])
 
 
 for name, make in NETWORKS.items():
