@@ -36,6 +36,7 @@ class Data:
         validation_examples: size of the validation split.
         test_examples: size of the test split.
         in_memory: whether the examples are arrays in memory.
+        one_shape: whether all batches of `train` have one shape.
 
     Example:
 
@@ -63,3 +64,4 @@ class Data:
     validation_examples: int
     test_examples: int
     in_memory: bool = False
+    one_shape: bool = True
