@@ -52,7 +52,7 @@ class Compiled:
                 parts.build_optimizer(config, steps),
                 parts.build_loss(config),
                 metrics=parts.build_metrics(config),
-                steps_per_execution=runtime.steps(steps, self.replicas),
+                steps_per_execution=runtime.steps(steps, self.replicas, data.one_shape),
                 jit_compile="auto" if runtime.jit is None else runtime.jit,
             )
             self._prune(config, data)

@@ -6,9 +6,11 @@ import contextlib
 import dataclasses
 import functools
 import importlib.metadata
+import os
 from collections.abc import Sequence
 from typing import Any
 
+from recipes.datasets.folder import VARIABLE
 from recipes.running.environment import cpu, environment
 from recipes.running.flags import cast_fields, setting
 
@@ -21,7 +23,8 @@ class Runtime:
         jit: Whether the step is compiled by XLA; `None` leaves it to the device, the default.
         steps_per_execution: Steps between two returns to Python, a divisor of the steps of an
             epoch; `None` takes a divisor up to 100 or a short epoch as a whole, but 1 on PyTorch
-            and with several replicas, where Keras cannot do more. Defaults to `None`.
+            and with several replicas, where Keras cannot do more, and where batches differ in
+            shape, where each row of shapes would be a program. Defaults to `None`.
         devices: Devices to train on, such as ("GPU:0", "GPU:1"), mirrored if there are several;
             `None` takes all local GPUs, or the CPU. Defaults to `None`.
         deterministic: Whether operations that are faster when they are not reproducible (on GPUs)
@@ -32,6 +35,8 @@ class Runtime:
         progress: Whether progress is shown. Defaults to `True`.
         checkpoint_seconds: A checkpoint is written after an epoch if the last one is older than
             this; 0 writes one after each epoch. Defaults to 0.
+        data_dir: The folder of prepared arrays, for data that are not downloaded. Defaults to
+            `None`, what the environment variable KERAS_SAM_DATA names.
 
     Raises:
         TypeError: If a field is of the wrong type.
@@ -48,6 +53,7 @@ class Runtime:
     save_model: bool = setting(False, "keep the trained network as model.keras")
     progress: bool = setting(True, "show progress")
     checkpoint_seconds: float = setting(0.0, "least time between two checkpoints")
+    data_dir: str | None = setting(None, "folder of prepared arrays (default: $KERAS_SAM_DATA)")
 
     def __post_init__(self) -> None:
         cast_fields(self)
@@ -68,10 +74,12 @@ class Runtime:
         Raises:
             ValueError: If `deterministic` is asked for on a backend that has no such switch.
         """
-        import keras
-
+        if self.data_dir is not None:
+            os.environ[VARIABLE] = self.data_dir
         if not self.deterministic:
             return
+        import keras
+
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
@@ -86,7 +94,7 @@ class Runtime:
                 f"Received: `deterministic=True` on {keras.backend.backend()}"
             )
 
-    def steps(self, steps_per_epoch: int, replicas: int) -> int:
+    def steps(self, steps_per_epoch: int, replicas: int, one_shape: bool = True) -> int:
         """The steps per execution for an epoch of so many steps.
 
         Keras runs past the end of an epoch that the number does not divide, and (as of 3.15) fails
@@ -98,7 +106,7 @@ class Runtime:
         if self.steps_per_execution is None:
             import keras
 
-            if replicas > 1 or keras.backend.backend() == "torch":
+            if replicas > 1 or not one_shape or keras.backend.backend() == "torch":
                 return 1
             divisor = max(n for n in range(1, 101) if steps_per_epoch % n == 0)
             # Where the number has no useful divisor (MNIST has 421 steps), a short epoch in one go.
