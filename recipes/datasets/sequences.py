@@ -36,8 +36,9 @@ class Sentences:
 
     def take(self, rows: np.ndarray) -> Sentences:
         """Some of the sentences."""
-        labels = self.labels.take(rows) if self.tagged else self.labels[rows]
-        return Sentences(self.words.take(rows), labels)
+        labels = self.labels
+        taken = labels.take(rows) if isinstance(labels, Ragged) else labels[rows]
+        return Sentences(self.words.take(rows), taken)
 
     @property
     def tagged(self) -> bool:

@@ -16,8 +16,10 @@ from recipes.datasets.split import Split
 from recipes.datasets.vocabulary import RESERVED, UNKNOWN, Vocabulary, check_size
 
 BROWN = "text/brown_pos.npz"
-_BROWN_ARRAYS = ("word", "tag", "universal", "length", "split", "vocabulary", "tags")
-_BROWN_ARRAYS += ("universal_tags",)
+_BROWN_ARRAYS = (
+    *("word", "tag", "universal", "length"),
+    *("split", "vocabulary", "tags", "universal_tags"),
+)
 
 # Training, validation and test sentences, number of words, number of tags.
 _Corpus = tuple[Sentences, Sentences, Sentences, int, int]
