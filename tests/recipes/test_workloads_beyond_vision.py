@@ -19,6 +19,9 @@ from tests.recipes.prepared import write_brown, write_molecules
 from tests.recipes.test_text_and_graphs import some_sentences
 from tests.recipes.test_training import KillAt, KilledError, comparable
 
+# Each trains a network or two: minutes in all.
+pytestmark = pytest.mark.slow
+
 QUIET = Runtime(progress=False)
 
 SMALL = {
