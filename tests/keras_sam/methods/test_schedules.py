@@ -61,7 +61,7 @@ def test_steps_may_be_the_optimizers_variable():
 @pytest.mark.parametrize(
     "schedule",
     [Every(0.5, 3), Every(DECAY, 2), Late(0.5, 3), Late(Every(0.5, 2), 1), Follow(DECAY, 0.1, 0.5)],
-    ids=repr,
+    ids=["every", "every of a schedule", "late", "late and every", "follow"],
 )
 def test_configs(schedule):
     config = keras.saving.serialize_keras_object(schedule)
