@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from recipes import networks
-from tests.benchmarks import synthetic
+from tests.benchmarks import method_arguments, synthetic
 from tests.benchmarks.trainer import Trainer
 from tests.benchmarks.variant import Variant
 
@@ -25,7 +25,10 @@ class KerasTrainer(Trainer):
             from keras_sam import SAMModel
 
             masks = random_masks(model, variant.sparsity) if variant.sparsity else None
-            model = SAMModel(model, rho=variant.rho, masks=masks)
+            given: dict[str, Any] = {"rho": variant.rho}
+            if variant.method:
+                given = method_arguments.arguments(variant.method, variant.rho)
+            model = SAMModel(model, masks=masks, **given)
         model.compile(
             keras.optimizers.SGD(synthetic.LEARNING_RATE, synthetic.MOMENTUM),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),

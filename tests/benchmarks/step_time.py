@@ -3,6 +3,7 @@
     python -m tests.benchmarks.step_time
     python -m tests.benchmarks.step_time --networks resnet18 --peers --masked --json step_time.json
     python -m tests.benchmarks.step_time --backends tensorflow jax torch
+    python -m tests.benchmarks.step_time --backends tensorflow jax --methods
 
 Each step lives in a process of its own, which holds the network, the optimizer (SGD with momentum
 0.9) and one synthetic batch. The parent lets one process after the other take some steps, round
@@ -32,16 +33,19 @@ Nothing else should run on the machine. The defaults take about two minutes on 2
 import argparse
 import dataclasses
 import json
+import math
 import os
 import platform
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks import method_arguments
 from tests.benchmarks.measurement import Measurement, measure
 from tests.benchmarks.variant import NETWORKS, Variant
 
@@ -49,6 +53,8 @@ RHO = 0.05
 SPARSITY = 0.9
 # Together a turn of about a second and a half on 2 CPU cores.
 DEFAULT_STEPS = {"mlp": 200, "resnet18": 5}
+# A turn holds as many perturbed steps as any other where it is a multiple of every method's period.
+PERIOD = 10
 PEERS = {"pytorch_optimizer": "torch", "optax": "jax", "tf_keras": "tensorflow"}
 BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -64,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 group = variants(network, filters, batch_size, args)
                 progress.rule(f"{group[0].network_name}, batch {batch_size}")
                 steps = args.steps or DEFAULT_STEPS[network]
+                if args.methods:
+                    steps = PERIOD * math.ceil(steps / PERIOD)
                 # Printed lines, no spinner: that would take processor time from what is timed.
                 measurements += measure(group, args.rounds, steps, args.fit, progress.print)
     timed = [m for m in measurements if m.failure is None]
@@ -110,6 +118,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peers", action="store_true", help=f"time those that are installed of {', '.join(PEERS)}"
     )
+    parser.add_argument(
+        "--methods",
+        action="store_true",
+        help=f"time the SAM family as well: {'; '.join(method_arguments.NAMES)}",
+    )
     parser.add_argument("--fit", action="store_true", help="time whole calls of fit as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's time there")
     return parser.parse_args(arguments)
@@ -130,10 +143,18 @@ def variants(
         "keras_sam", "", network, filters, batch_size, None, 0.0, args.jit, args.mixed_precision
     )
     masked = [(0.0, SPARSITY), (RHO, SPARSITY)] if args.masked else []
+    names = method_arguments.NAMES if args.methods else ()
+    if network == "mlp":
+        names = tuple(name for name in names if name != "SAM-ON")  # It normalises nothing.
+    steps: list[dict[str, Any]] = [
+        *({"rho": rho} for rho in (None, 0.0, RHO)),
+        *({"rho": RHO, "method": name} for name in names),
+        *({"rho": rho, "sparsity": sparsity} for rho, sparsity in masked),
+    ]
     ours = [
-        dataclasses.replace(plain, backend=backend, rho=rho, sparsity=sparsity)
+        dataclasses.replace(plain, backend=backend, **step)
         for backend in args.backends
-        for rho, sparsity in [(None, 0.0), (0.0, 0.0), (RHO, 0.0), *masked]
+        for step in steps
     ]
     peers = [
         dataclasses.replace(plain, package=package, backend=backend, rho=rho)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from tests.benchmarks import step_time
+from tests.benchmarks import method_arguments, step_time
 from tests.benchmarks.measurement import Measurement, measure
 from tests.benchmarks.variant import Variant
 from tests.benchmarks.worker_process import REPOSITORY, WorkerError, WorkerProcess
@@ -51,6 +51,17 @@ def test_variants_are_each_backend_and_peer_with_sgd_before_sam():
         ("tensorflow", "tf-keras SGD"),
         ("tensorflow", "tf-keras SAM"),
     ]
+
+
+def test_methods_are_timed_against_the_same_sgd_in_turns_of_whole_periods():
+    arguments = step_time.parse(["--methods", "--steps", "5"])
+    timed = step_time.variants("resnet18", 16, 128, arguments)
+    assert [v.step_name for v in timed[3:]] == [f"keras_sam {n}" for n in method_arguments.NAMES]
+    assert {v.sgd for v in timed} == {SAM.sgd}
+    assert len(step_time.variants("mlp", 0, 128, arguments)) == len(timed) - 1  # No SAM-ON.
+    for name in method_arguments.NAMES:
+        given = method_arguments.arguments(name, 0.05)
+        assert step_time.PERIOD % getattr(given["rho"], "k", 1) == 0
 
 
 def test_the_table_divides_minimum_by_minimum_and_median_by_median():

@@ -32,6 +32,7 @@ class Variant:
         sparsity: The share of kernel weights that is masked, in [0, 1). 0 is no masks at all.
         jit: Whether compilation is asked for. `False` leaves the framework its default.
         precision: "float16" or "bfloat16" for mixed precision, `None` for float32.
+        method: A name of `method_arguments.NAMES`; empty for SAM itself.
     """
 
     package: str
@@ -43,12 +44,15 @@ class Variant:
     sparsity: float = 0.0
     jit: bool = False
     precision: str | None = None
+    method: str = ""
 
     @property
     def step_name(self) -> str:
         sam, sgd = STEP_NAMES[self.package]
         if self.rho is None:
             return sgd
+        if self.method:
+            return f"{self.package} {self.method}"
         masked = f", {self.sparsity:.0%} masked" if self.sparsity else ""
         return (sam if self.rho else f"{self.package} rho=0") + masked
 
@@ -64,7 +68,7 @@ class Variant:
     @property
     def sgd(self) -> Variant:
         """The step to divide by: plain SGD; for a masked step, SGD with the same masks."""
-        return replace(self, rho=0.0 if self.sparsity else None)
+        return replace(self, rho=0.0 if self.sparsity else None, method="")
 
     @property
     def dense(self) -> Variant:
