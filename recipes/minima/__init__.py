@@ -2,8 +2,8 @@
 
 The setting of the theory: squared loss 1/2 ||f(x) - onehot(y)||^2, a constant learning rate eta, no
 momentum, no weight decay, unnormalised SAM (e = rho g), training until the loss is near zero. Then,
-over the training examples: the largest eigenvalue and the trace of the Hessian, and s_2, the
-non-uniformity of the examples' Hessians.
+over the training examples: the largest eigenvalue and the trace of the Hessian, and s_2 to s_4, the
+non-uniformity of the examples' Hessians, beside what Eq. 7 allows (`recipes.theory.stability`).
 
 Claim:   SAM's minima are flatter and more uniform, the more so the larger rho. Gradient descent at
          a minimum is stable along a curvature lambda only if eta lambda < 2; the same step with SAM

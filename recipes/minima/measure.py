@@ -31,7 +31,8 @@ def measure(setting: Setting) -> dict[str, float]:
         - `lambda_max`: the largest eigenvalue of the Hessian.
         - `trace`, `trace_error`: of the Hessian, by Hutchinson's estimator, with its standard error
           within the run.
-        - `s_2`: the non-uniformity of the examples' Hessians.
+        - `s_2`, `s_3`, `s_4`: the non-uniformity of the examples' Hessians,
+          `lambda_max(mean_i(H_i^k) - H^k)^(1/k)`.
 
     Raises:
         ValueError: If the data are not there, or fewer than `train_size`.
@@ -99,7 +100,7 @@ def measure(setting: Setting) -> dict[str, float]:
     # One epoch of the stream is every training example once.
     surface = LossSurface(model, data.train(0).take(data.steps_per_epoch), batch_size=500)
     loss = surface.loss()
-    names = ("lambda_max", "trace", "trace_error", "s_2", "test_accuracy")
+    names = ("lambda_max", "trace", "trace_error", "s_2", "s_3", "s_4", "test_accuracy")
     measured = dict.fromkeys(names, math.nan)
     if math.isfinite(loss):
         trace = hessian_trace(surface)
@@ -107,7 +108,7 @@ def measure(setting: Setting) -> dict[str, float]:
             "lambda_max": float(hessian_eigenvalues(surface)[0]),
             "trace": trace.value,
             "trace_error": trace.standard_error,
-            "s_2": non_uniformity(surface, k=2, tolerance=1e-2),
+            **{f"s_{k}": non_uniformity(surface, k=k, tolerance=1e-2) for k in (2, 3, 4)},
             "test_accuracy": model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"],
         }
     return {"steps": steps, "loss": loss, **measured}

@@ -20,7 +20,17 @@ SMALL = [
 ]
 
 
-def result(rho=0.0, seed=0, loss=5e-4, lambda_max=10.0, trace=100.0, s_2=20.0, **setting):
+def result(
+    rho=0.0,
+    seed=0,
+    loss=5e-4,
+    lambda_max=10.0,
+    trace=100.0,
+    s_2=20.0,
+    s_3=30.0,
+    s_4=40.0,
+    **setting,
+):
     return Result(
         setting=Setting(rho=rho, seed=seed, **setting),
         values={
@@ -31,6 +41,8 @@ def result(rho=0.0, seed=0, loss=5e-4, lambda_max=10.0, trace=100.0, s_2=20.0, *
             "trace": trace,
             "trace_error": 1.0,
             "s_2": s_2,
+            "s_3": s_3,
+            "s_4": s_4,
         },
         seconds=1.0,
     )
@@ -68,7 +80,8 @@ def test_digits_from_command_line_to_figure(tmp_path, capsys):
     ]
     for r in results:
         assert 0 < r["loss"] < 0.5
-        assert r["s_2"] > 0
+        # Moments of one distribution: of H_i alike in all but size, s_2 <= s_3 <= s_4 roughly.
+        assert 0 < r["s_2"] < 2 * r["s_3"] < 4 * r["s_4"]
         # Eigenvalues of a Hessian that is nearly positive semi-definite: lambda_max <= trace.
         assert 0 < r["lambda_max"] < 1.05 * (r["trace"] + 3 * r["trace_error"])
         assert r["steps"] <= 400
@@ -126,6 +139,34 @@ def test_table_by_hand():
     assert named["s_2 limit"] == sam["s_2 limit"] == "10.0"  # 1 / eta
     assert "rho 0.1: 1 run diverged." in table(results)
     assert "rho 0: 1 run above the goal of 0.001 at the end." in table(results)
+
+
+def test_limits_of_the_moments_by_hand():
+    """Eq. 7 at eta = .1: 1 / eta, (2 eta^2 rho)^(-1/3), (eta rho)^(-1/2)."""
+    results = [
+        result(),
+        result(rho=0.03, s_3=12.25, s_4=math.nan),
+        result(rho=0.1, s_3=-3.0),
+        result(rho=0.3, normalize=True),
+    ]
+    del results[1].values["s_4"]  # As in results of before version 0.2.
+    text = table(results)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    plain, small, large, normalized = (dict(zip(rows[0], row, strict=True)) for row in rows[2:])
+    assert [plain[f"s_{k} limit"] for k in (2, 3, 4)] == ["10.0", "-", "-"]  # SGD: s_2 alone.
+    # 1 / (2 * .01 * .03) = 1666.7 = 11.86^3, 1 / .003 = 333.3 = 18.26^2; rho < eta / 2 = .05.
+    assert [small[f"s_{k} limit"] for k in (2, 3, 4)] == ["10.0", "11.9", "18.3"]
+    assert (small["s_2"], small["s_3"], small["s_4"]) == ("20.0", "12.2", "-")
+    # 1 / (2 * .01 * .1) = 500 = 7.94^3; 1 / .01 = 10^2; rho > eta / 2: of centred moments alone.
+    assert [large[f"s_{k} limit"] for k in (2, 3, 4)] == ["10.0", "7.9 *", "10.0 *"]
+    assert large["s_3"] == "-3.0"
+    assert [normalized[f"s_{k} limit"] for k in (2, 3, 4)] == ["-", "-", "-"]  # No theory.
+    assert "*: rho > eta / 2, where Eq. 7 bounds the centred moments" in text
+    assert "*: rho > eta / 2" not in table(results[:2])
 
 
 def test_figure_shows_means_errors_and_the_edge():
