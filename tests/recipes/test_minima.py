@@ -16,7 +16,7 @@ main = EXPERIMENT.main
 
 SMALL = [
     *("--dataset", "digits", "--width", "0.05", "--train-size", "100", "--batch-size", "50"),
-    *("--goal", "0.2", "--rhos", "0", "0.3", "--seeds", "2", "--max-steps", "400"),
+    *("--goal", "0.2", "--rhos", "0", "0.3", "--seeds", "1", "--max-steps", "400"),
 ]
 
 
@@ -72,12 +72,7 @@ def test_digits_from_command_line_to_figure(tmp_path, capsys):
     main([*SMALL, "--output", str(tmp_path)])
     folder = tmp_path / "minima"
     results = [Result.from_json(line, Setting) for line in (folder / "results.jsonl").open()]
-    assert [(r.setting.rho, r.setting.seed) for r in results] == [
-        (0, 0),
-        (0.3, 0),
-        (0, 1),
-        (0.3, 1),
-    ]
+    assert [(r.setting.rho, r.setting.seed) for r in results] == [(0, 0), (0.3, 0)]
     for r in results:
         assert 0 < r["loss"] < 0.5
         # Moments of one distribution: of H_i alike in all but size, s_2 <= s_3 <= s_4 roughly.
@@ -96,6 +91,7 @@ def test_digits_from_command_line_to_figure(tmp_path, capsys):
     assert capsys.readouterr().out.strip().startswith("| rho")
 
 
+@pytest.mark.slow
 def test_same_setting_same_numbers():
     setting = Setting(
         dataset="digits", width=0.05, train_size=100, batch_size=50, max_steps=100, rho=0.1

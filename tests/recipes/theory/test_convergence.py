@@ -218,6 +218,14 @@ def test_bad_input(changes, name):
         factor(**{**arguments, **changes})
 
 
+def test_a_step_just_beyond_what_is_proven():
+    largest = float(largest_step_size(1.0, 0.25, 2, 0.0))
+    assert largest == 16.0
+    assert np.isfinite(factor(0.5, 1.0, 0.25, 2, 0.0, eta=largest))
+    with pytest.raises(ValueError, match="`eta` must be at most `largest_step_size`"):
+        factor(0.5, 1.0, 0.25, 2, 0.0, eta=1.001 * largest)
+
+
 def test_bad_problems():
     with pytest.raises(ValueError, match="`kind`"):
         problem("column", 4, 4, seed=0)
