@@ -128,7 +128,7 @@ class Experiment:
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Measures what is not measured yet, prints the table and draws the figure."""
-        parser = self._parser()
+        parser = self.parser()
         parsed = parser.parse_args(arguments)
         try:
             settings = self.settings(parsed)
@@ -193,7 +193,8 @@ class Experiment:
         self.figure(results).savefig(drawn, dpi=150)
         return text, drawn
 
-    def _parser(self) -> argparse.ArgumentParser:
+    def parser(self) -> argparse.ArgumentParser:
+        """The command line."""
         parser = Parser(
             prog=f"python -m {self.module}",
             description=self.description,

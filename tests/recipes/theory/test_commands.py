@@ -60,7 +60,7 @@ def test_bad_flags_are_refused(name, capsys):
 
 @pytest.mark.parametrize("name", TINY)
 def test_quick_is_a_smaller_grid(name):
-    parser = experiment(name)._parser()
+    parser = experiment(name).parser()
     whole, quick = (
         experiment(name).settings(parser.parse_args(arguments)) for arguments in ([], ["--quick"])
     )

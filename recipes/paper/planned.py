@@ -1,0 +1,139 @@
+"""The commands that make the studies of the page, in order of what they tell for their time."""
+
+from __future__ import annotations
+
+import dataclasses
+
+_MNIST = "python -m tuning.rho_search mnist --take 6000 --epochs 30"
+_SPARSE = f"{_MNIST} --widths 1 --rhos 0.1 0.2 0.4"
+# The sparsities at which [300, 100] hidden units keep as many weights as those of the widths.
+EQUAL = {0.5: 0.529, 0.25: 0.7724, 0.1: 0.9115}
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A study that the page asks for.
+
+    Args:
+        name: Under which it is added.
+        commands: Its command lines, without their output.
+        minutes: What it takes on two CPU cores, roughly.
+        also: Folders of other studies whose runs it needs besides.
+        timings: Whether the commands time steps, and write them to a file.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    minutes: float
+    also: tuple[str, ...] = ()
+    timings: bool = False
+
+    def lines(self) -> list[str]:
+        """What to type, each command with a folder of its own."""
+        if self.timings:
+            file = f"runs/paper/{self.name}.json"
+            ran = [f"{command} --json {file}" for command in self.commands]
+            return [*ran, f"python -m recipes.paper --add {file} --as {self.name}"]
+        folders = [f"runs/paper/{self.name}/{index}" for index in range(len(self.commands))]
+        ran = [
+            f"{command} --output {folder}"
+            for command, folder in zip(self.commands, folders, strict=True)
+        ]
+        read = " ".join((f"runs/paper/{self.name}", *self.also))
+        return [*ran, f"python -m recipes.paper --add {read} --as {self.name}"]
+
+
+def _theory(name: str, minutes: float, *flags: str) -> Planned:
+    command = f"python -m recipes.theory.{name}"
+    return Planned(name, tuple(f"{command} {flag}".strip() for flag in flags or ("",)), minutes)
+
+
+PLANNED = (
+    _theory("matrix_factorization", 0.5),
+    Planned("digits", ("python -m tuning.rho_search digits --seeds 10",), 3),
+    Planned(
+        "mnist_noise",
+        tuple(
+            f"{_MNIST} --widths 0.1 0.25 0.5 1 2 --rhos 0.1 0.2 0.4 --label-noise {noise}"
+            for noise in (0.4, 0.0, 0.2, 0.6)
+        ),
+        12,
+    ),
+    Planned("digits_depth", ("python -m tuning.rho_search digits_depth --seeds 10",), 2),
+    Planned(
+        "digits_decay",
+        ("python -m tuning.rho_search digits --seeds 10 --weight-decay 0",),
+        3,
+        also=("runs/paper/digits",),
+    ),
+    Planned(
+        "mnist_regularised",
+        tuple(f"{_SPARSE} --label-noise 0.4 --weight-decay {wd}" for wd in (0.001, 0.01)),
+        1,
+        also=("runs/paper/mnist_noise/0",),
+    ),
+    Planned(
+        "mnist_sparse",
+        tuple(
+            f"{_SPARSE} --sparsity {sparsity} --pruner {pruner}"
+            for sparsity in EQUAL.values()
+            for pruner in ("random", "snip")
+        ),
+        3,
+        also=("runs/paper/mnist_noise/1",),
+    ),
+    Planned(
+        "mnist_no_decay",
+        (f"{_MNIST} --widths 0.1 0.25 0.5 1 2 --rhos 0.1 0.2 0.4 --weight-decay 0",),
+        3,
+        also=("runs/paper/mnist_noise/1",),
+    ),
+    Planned(
+        "minima_width",
+        tuple(
+            f"python -m recipes.minima --width {width} --rhos 0 0.1 --seeds 3"
+            for width in (0.1, 0.3, 1.0)
+        ),
+        5,
+    ),
+    _theory("stability", 2),
+    _theory("convergence", 4),
+    _theory(
+        "signal_noise",
+        2,
+        "--dimensions 200 1000",
+        "--widths 1 3 10 30 100 --rho-power 0 0.5 1 --dimensions 2000 --signals 2",
+    ),
+    Planned(
+        "step_time",
+        ("python -m tests.benchmarks.step_time --rounds 7 --masked",),
+        4,
+        timings=True,
+    ),
+    _theory("teacher_student", 2),
+    _theory("linearised", 2),
+    _theory("relu_regression", 2),
+    Planned("minima", ("python -m recipes.minima",), 9),
+    Planned(
+        "digits_unnormalised",
+        ("python -m tuning.rho_search digits --seeds 5 --no-normalize",),
+        2,
+        also=("runs/paper/digits",),
+    ),
+    Planned(
+        "cifar10_resnet18",
+        (
+            "python -m tuning.rho_search cifar10_resnet18 --widths 4 8 --rhos 0.02 0.05 0.1 "
+            "--seeds 3 --epochs 10 --take 15000",
+        ),
+        25,
+    ),
+    Planned(
+        "molecules_gcn",
+        (
+            "python -m tuning.rho_search molecules_gcn --widths 32 64 128 --rhos 0.01 0.05 "
+            "--seeds 3 --epochs 4 --take 6000",
+        ),
+        30,
+    ),
+)

@@ -1,0 +1,112 @@
+"""The page that is kept is the one that its records make."""
+
+import pytest
+
+from recipes.paper import __main__ as command
+from recipes.paper.adding import asked
+from recipes.paper.page import cells, page
+from recipes.paper.planned import EQUAL, PLANNED
+from recipes.paper.row import NOT_AFFORDABLE, OPEN, VERDICTS, Check, Row
+from recipes.paper.rows import ROWS
+from recipes.paper.rules import rising
+from recipes.paper.sample import gains
+from recipes.paper.study import read_studies
+from recipes.running.records import append_record
+from tests.recipes.test_comparison import study
+
+DOCS = command.DOCS
+
+
+@pytest.fixture(scope="module")
+def studies():
+    return read_studies(DOCS / "results")
+
+
+def test_page_and_records_agree(studies):
+    assert (DOCS / "paper.md").read_text(encoding="utf-8") == page(studies)
+
+
+def test_no_row_is_empty(studies):
+    for row in ROWS:
+        line = cells(row, studies)
+        assert line[-1].strip("*") in VERDICTS
+        assert all(line), row.claim
+        if not row.checks:
+            assert row.verdict(studies) in (OPEN, NOT_AFFORDABLE)
+
+
+def test_every_check_and_figure_can_be_drawn_from_its_records(studies):
+    from recipes.paper.figure import figure
+
+    figure(studies)
+    for row in ROWS:
+        for check, finding, numbers in row.judged(studies):
+            if finding is not None:
+                assert "(no " not in numbers, f"{check.says}: of {check.study} nothing was drawn"
+
+
+def test_a_row_without_records_says_so():
+    check = Check("the gain rises", "digits", gains(), rising)
+    line = cells(Row("somewhere", "something", "-", (check,)), {})
+    assert line[2] == "no records yet of `digits`"
+    assert "python -m tuning.rho_search digits --seeds 10" in line[3]
+    assert line[-1] == "**open**"
+
+
+def test_every_study_that_a_row_asks_for_is_planned_or_named():
+    planned = {one.name for one in PLANNED}
+    asked_for = {check.study for row in ROWS for check in row.checks}
+    assert asked_for - planned == {"cifar10_resnet18_gpu"}
+    assert planned <= asked_for | {"digits_unnormalised"}
+
+
+@pytest.mark.parametrize("planned", PLANNED, ids=lambda one: one.name)
+def test_planned_commands_have_flags_that_exist(planned):
+    import tuning.command_line as tuning
+
+    for line in planned.commands:
+        if "recipes." in line:
+            assert asked(line)[1]
+        elif "tuning.rho_search" in line:
+            words = line.split()[3:]
+            parser = tuning._parser(None, tuning._recipe(words))
+            assert parser.parse_args(words).recipe == words[0]
+
+
+def test_sparse_networks_keep_as_many_weights_as_the_dense_ones():
+    def weights(width):
+        first, second = round(300 * width), round(100 * width)
+        return 784 * first + first * second + 10 * second, first + second + 10
+
+    kernels, biases = weights(1.0)
+    for width, sparsity in EQUAL.items():
+        assert (1 - sparsity) * kernels + biases == pytest.approx(sum(weights(width)), rel=1e-2)
+
+
+def test_the_command_adds_a_study_makes_the_page_and_checks_it(tmp_path, capsys):
+    for one in study():
+        append_record(tmp_path / "runs" / "records.jsonl", one)
+    docs = ["--docs", str(tmp_path / "docs")]
+
+    command.main(["--add", str(tmp_path / "runs"), "--as", "digits", *docs])
+    assert "12 results" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="not what its records say"):
+        command.main(["--check", *docs])
+    command.main(docs)
+    command.main(["--check", *docs])
+    text = (tmp_path / "docs" / "paper.md").read_text()
+    assert "parameters 1,000: +3.00 ± 1.00, 4,000: +5.00 ± 1.00 (2 seeds)" in text
+    assert (tmp_path / "docs" / "paper.png").stat().st_size > 0
+
+    command.main(["--commands", *docs])
+    printed = capsys.readouterr().out
+    assert "# digits: about 3 min on 2 cores, is there" in printed
+    assert "--add runs/paper/mnist_noise --as mnist_noise" in printed
+
+
+def test_the_command_refuses_half_of_an_addition(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        command.main(["--add", str(tmp_path)])
+    assert "go together" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="neither"):
+        command.main(["--add", str(tmp_path), "--as", "x", "--docs", str(tmp_path)])
