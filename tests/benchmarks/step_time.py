@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 group = variants(network, filters, batch_size, args)
                 progress.rule(f"{group[0].network_name}, batch {batch_size}")
                 steps = args.steps or DEFAULT_STEPS[network]
-                if args.methods:
+                if args.methods is not None:
                     steps = PERIOD * math.ceil(steps / PERIOD)
                 # Printed lines, no spinner: that would take processor time from what is timed.
                 measurements += measure(group, args.rounds, steps, args.fit, progress.print)
@@ -120,8 +120,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--methods",
-        action="store_true",
-        help=f"time the SAM family as well: {'; '.join(method_arguments.NAMES)}",
+        nargs="*",
+        choices=method_arguments.NAMES,
+        metavar="METHOD",
+        help=f"time the SAM family as well, or some of it: {'; '.join(method_arguments.NAMES)}",
     )
     parser.add_argument("--fit", action="store_true", help="time whole calls of fit as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's time there")
@@ -143,7 +145,7 @@ def variants(
         "keras_sam", "", network, filters, batch_size, None, 0.0, args.jit, args.mixed_precision
     )
     masked = [(0.0, SPARSITY), (RHO, SPARSITY)] if args.masked else []
-    names = method_arguments.NAMES if args.methods else ()
+    names = tuple(args.methods) or method_arguments.NAMES if args.methods is not None else ()
     if network == "mlp":
         names = tuple(name for name in names if name != "SAM-ON")  # It normalises nothing.
     steps: list[dict[str, Any]] = [
