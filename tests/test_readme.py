@@ -1,17 +1,43 @@
-"""The README's examples run, one after the other as a reader would try them."""
+"""Every example of README and guides runs when it alone is pasted into a new session.
 
+A comment above a block, `<!-- needs NAME -->`, names a package that not everyone has, or a backend
+that the block is for.
+"""
+
+import importlib.util
 import pathlib
 import re
 
-README = pathlib.Path(__file__).parents[1] / "README.md"
+import keras
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(?:<!-- needs (\S+) -->\n+)?```python\n(.*?)```", re.DOTALL)
+BACKENDS = ("jax", "tensorflow", "torch")
 
 
-def test_python_examples_run(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)  # They save files.
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert len(blocks) >= 4
-    names = {}
-    for block in blocks:
-        exec(compile(block, README.name, "exec"), names)
-    assert (tmp_path / "net.keras").exists()
-    assert "val_accuracy" in capsys.readouterr().out
+def blocks(page):
+    return BLOCK.findall((ROOT / page).read_text())
+
+
+def is_missing(need):
+    if need in BACKENDS:
+        return keras.backend.backend() != need
+    return bool(need) and importlib.util.find_spec(need) is None
+
+
+@pytest.mark.parametrize("page", sorted(page for page in PAGES if blocks(page)))
+def test_python_examples_run(page, tmp_path, monkeypatch):
+    for number, (need, block) in enumerate(blocks(page)):
+        if is_missing(need):
+            continue
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)  # They save files.
+        exec(compile(block, f"{page}, block {number}", "exec"), {"__name__": "pasted"})
+
+
+def test_every_guide_has_examples():
+    guides = ["training", "choosing", "sparsity", "sharpness", "backends", "studies"]
+    assert [guide for guide in guides if not blocks(f"docs/{guide}.md")] == []
