@@ -14,7 +14,7 @@ gives an `e` of `None`.
     adaptive_unnormalized    e = rho * T^2 g
 
 The norm is one over all weights together, accumulated in float32 (float64 for float64 weights), and
-right where its square would overflow.
+right where its square would overflow or vanish.
 
 Sources: Foret et al. 2021, "Sharpness-Aware Minimization for Efficiently Improving Generalization",
 eq. 2 (normalized); Andriushchenko and Flammarion 2022, "Towards Understanding Sharpness-Aware
@@ -28,7 +28,7 @@ from typing import Any
 from keras import ops
 
 from keras_sam import vectors
-from keras_sam.vectors import inverse, plain_norm, scalar, shrink, wide, wide_dtype
+from keras_sam.vectors import inverse, plain_norm, rescaled, scalar, wide, wide_dtype
 
 Tensor = Any
 Vector = vectors.Vector
@@ -74,8 +74,8 @@ def perturbation(
 
 def normalized(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any) -> Vector:
     """`e = rho * g / (||g||_2 + 1e-12)`."""
-    shrunk, _ = shrink(gradients)
-    return _scaled(shrunk, gradients, rho, inverse(plain_norm(shrunk)))
+    g, power = rescaled(gradients)
+    return _scaled(g, gradients, rho, inverse(plain_norm(g), power))
 
 
 def unnormalized(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho: Any) -> Vector:
@@ -91,9 +91,10 @@ def adaptive_normalized(
     scaled: Sequence[bool] | None = None,
 ) -> Vector:
     """`e = rho * T^2 g / (||T g||_2 + 1e-12)`, with `T = |w| + eta`."""
-    once, _ = shrink(_times_scale(weights, gradients, eta, scaled))
+    g, power = rescaled(gradients)  # T g may overflow where g does not.
+    once, further_power = rescaled(_times_scale(weights, g, eta, scaled))
     twice = _times_scale(weights, once, eta, scaled)
-    return _scaled(twice, gradients, rho, inverse(plain_norm(once)))
+    return _scaled(twice, gradients, rho, inverse(plain_norm(once), power * further_power))
 
 
 def adaptive_unnormalized(

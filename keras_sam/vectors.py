@@ -15,8 +15,9 @@ Tensor = Any
 Vector = list[Tensor | None]
 
 EPSILON = 1e-12  # Added to a norm before it divides.
-# (limit, power): entries above the limit are multiplied by this power of two before they are
-# squared. No bit changes below the limit, nothing overflows above it, for up to 2^39 entries.
+# (limit, power): where an entry is above the limit, all are multiplied by this power of two before
+# they are squared; where all are below 1 / limit, by 1 / power. No bit changes in between, nothing
+# overflows above for up to 2^39 entries, and nothing vanishes below.
 _RANGES = {"float32": (2.0**44, 2.0**-84), "float64": (2.0**480, 2.0**-544)}
 
 
@@ -27,8 +28,8 @@ def norm(tensors: Sequence[Tensor | None]) -> Tensor:
         tensors: Tensors of any shapes; `None` counts as zero.
 
     Returns:
-        A scalar, float32 unless a tensor is float64. It is finite where the norm itself is, even if
-        the squares are not.
+        A scalar, float32 unless a tensor is float64. It is right where the squares overflow, or
+        vanish.
 
     Example:
 
@@ -36,17 +37,17 @@ def norm(tensors: Sequence[Tensor | None]) -> Tensor:
     >>> float(norm([ops.convert_to_tensor([3.0]), None, ops.convert_to_tensor([[4.0]])]))
     5.0
     """
-    shrunk, power = shrink(tensors)
-    return plain_norm(shrunk) / power
+    scaled, power = rescaled(tensors)
+    return plain_norm(scaled) / power
 
 
 def unit(tensors: Sequence[Tensor | None]) -> Vector:
     """The vector of length 1 in the same direction, `t / ||t||`, in the wide dtype; 0 for 0."""
-    shrunk, _ = shrink(tensors)
-    length = plain_norm(shrunk)
+    scaled, _ = rescaled(tensors)
+    length = plain_norm(scaled)
     one = ops.ones_like(length)
     factor = ops.where(length > 0, one / ops.where(length > 0, length, one), ops.zeros_like(one))
-    return [None if t is None else t * ops.cast(factor, t.dtype) for t in shrunk]
+    return [None if t is None else t * ops.cast(factor, t.dtype) for t in scaled]
 
 
 def dot(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
@@ -113,15 +114,15 @@ def moving_average(
     return result
 
 
-def shrink(tensors: Sequence[Tensor | None]) -> tuple[Vector, Tensor]:
-    """The vector in its wide dtype, times a power of two that keeps its squares finite.
+def rescaled(tensors: Sequence[Tensor | None]) -> tuple[Vector, Tensor]:
+    """The vector in its wide dtype, times a power of two that keeps its squares within range.
 
     Returns:
-        The vector and the power: 1, which changes no bit, unless an entry's square, or the sum of
-        the squares, may overflow.
+        The vector and the power: 1, which changes no bit, unless the squares, or their sum, may
+        overflow, or all of them vanish.
     """
     vector = [None if t is None else wide(t) for t in tensors]
-    # A float16 tensor has no entry whose square is beyond float32.
+    # The squares of all float16 numbers are well within float32.
     candidates = [
         ops.max(ops.abs(w))
         for t, w in zip(tensors, vector, strict=True)
@@ -132,22 +133,31 @@ def shrink(tensors: Sequence[Tensor | None]) -> tuple[Vector, Tensor]:
     if not candidates:
         return vector, 1.0
     dtype = common_dtype(candidates)
-    narrowest = "float32" if any(_is_narrow(t) for t in candidates) else "float64"
-    limit, small = (scalar(number, dtype) for number in _RANGES[narrowest])
+    limit, power = _RANGES["float32" if any(_is_narrow(t) for t in candidates) else "float64"]
     greatest = ops.max(ops.stack([ops.cast(c, dtype) for c in candidates]))
-    power = ops.where(greatest > limit, small, ops.ones_like(small))
-    return [None if t is None else t * ops.cast(power, t.dtype) for t in vector], power
+    down, one, up = (scalar(number, dtype) for number in (power, 1.0, 1.0 / power))
+    factor = ops.where(
+        greatest > scalar(limit, dtype),
+        down,
+        ops.where(greatest < scalar(1.0 / limit, dtype), up, one),
+    )
+    return [None if t is None else t * ops.cast(factor, t.dtype) for t in vector], factor
 
 
 def plain_norm(tensors: Sequence[Tensor | None]) -> Tensor:
-    """The norm of a vector that `shrink` returned."""
+    """The norm of a vector that `rescaled` returned."""
     squares = [ops.sum(ops.square(t)) for t in tensors if t is not None]
     return ops.sqrt(_sum(squares))
 
 
-def inverse(length: Tensor) -> Tensor:
-    """`1 / (length + 1e-12)`, which is finite where there is no direction."""
-    return 1.0 / (length + EPSILON)
+def inverse(length: Tensor, power: Any = 1.0) -> Tensor:
+    """`1 / (length + 1e-12 power)`, finite where there is no direction.
+
+    Args:
+        length: A norm, of a vector that was multiplied by `power`.
+        power: A number or a scalar tensor. Defaults to 1.0.
+    """
+    return 1.0 / (length + EPSILON * scalar(power, wide_dtype(length.dtype)))
 
 
 def scalar(value: Any, dtype: str) -> Tensor:

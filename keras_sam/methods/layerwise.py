@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from keras_sam.vectors import Tensor, Vector, combine, norm, scalar, unit, wide_dtype
+from keras_sam.perturbation import normalized
+from keras_sam.vectors import Tensor, Vector, norm, scalar, wide_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_sam")
@@ -32,6 +33,5 @@ def layerwise(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], rho
     result: Vector = []
     for w, g in zip(weights, gradients, strict=True):
         length = norm([w])
-        step = scalar(rho, wide_dtype(length.dtype)) * length
-        result += combine((step, unit([g])), like=[g])
+        result += normalized([w], [g], scalar(rho, wide_dtype(length.dtype)) * length)
     return result

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from keras import ops
 
+from keras_sam.methods import layerwise, sign
 from keras_sam.perturbation import global_norm, perturbation
+from keras_sam.vectors import unit
 from tests.keras_sam import reference
 
 VARIANTS = [(True, False), (False, False), (True, True), (False, True)]
@@ -84,3 +87,68 @@ def test_perturbation_keeps_the_dtype_of_the_weight():
     (e,) = perturbation()([w], [g], 0.5)
     assert e.dtype == w.dtype
     np.testing.assert_allclose(ops.cast(e, "float32"), np.full(4, 0.25), rtol=1e-2)
+
+
+# Gradients of every size: squares that overflow, a norm that is no float32, squares that vanish.
+SIZES = [1e-36, 1e-30, 1e-20, 1e-13, 1e-6, 1.0, 1e13, 1.8e13, 1e14, 1e20, 1e25, 6e37]
+GEOMETRIES = {
+    "normalized": (perturbation(), lambda w, g, rho: reference.perturbation(w, g, rho)),
+    "adaptive": (
+        perturbation(adaptive=True),
+        lambda w, g, rho: reference.perturbation(w, g, rho, adaptive=True),
+    ),
+    "layerwise": (
+        layerwise,
+        lambda w, g, rho: [
+            reference.perturbation([g_w], [g_w], rho * reference.norm([w_w]))[0]
+            for w_w, g_w in zip(w, g)
+        ],
+    ),
+    "sign": (sign, lambda w, g, rho: [rho * np.sign(g_w) for g_w in g]),
+    "unnormalized": (
+        perturbation(normalize=False),
+        lambda w, g, rho: reference.perturbation(w, g, rho, normalize=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_gradients_of_every_size(geometry, size):
+    ascent, expected = GEOMETRIES[geometry]
+    w = [np.array([30.0, -2.0]), np.array([[0.5, 3.0, 1.0]])]
+    g = [np.array([3.0, -4.0]) * size, np.array([[0.5, -0.25, 0.0]]) * size]
+    e = ascent(
+        [ops.convert_to_tensor(w_w, "float32") for w_w in w],
+        [ops.convert_to_tensor(g_w, "float32") for g_w in g],
+        0.05,
+    )
+    for ours, theirs in zip(e, expected(w, g, 0.05)):
+        # Below what float32 can tell from 0 (XLA takes denormal numbers for it) there is nothing.
+        np.testing.assert_allclose(ops.convert_to_numpy(ours), theirs, rtol=2e-5, atol=2e-38)
+
+
+@pytest.mark.parametrize("size", SIZES[:-1])
+def test_norm_and_unit_of_every_size(size):
+    g = [ops.convert_to_tensor([3.0 * size, 0.0], "float32"), None, ops.full((1,), -4.0 * size)]
+    np.testing.assert_allclose(ops.convert_to_numpy(global_norm(g)), 5 * size, rtol=1e-5)
+    first, none, last = unit(g)
+    assert none is None
+    np.testing.assert_allclose(ops.convert_to_numpy(first), [0.6, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(last), [-0.8], rtol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="float64 only if told at the start")
+@pytest.mark.parametrize("size", [1e-300, 1e-13, 1.0, 1e140, 4e144, 1e200, 1e306])
+def test_float64_gradients_of_every_size(size):
+    w, g = np.array([30.0, -2.0]), np.array([3.0, -4.0]) * size
+    for adaptive in (False, True):
+        (e,) = perturbation(adaptive=adaptive)(
+            [ops.convert_to_tensor(w)], [ops.convert_to_tensor(g)], 0.05
+        )
+        # By hand, as the squares overflow in NumPy as well.
+        scale = np.abs(w) + 0.01 if adaptive else np.ones(2)
+        length = np.hypot(*(scale * g / 1e5)) * 1e5 + 1e-12
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(e), 0.05 * scale**2 * (g / length), rtol=1e-14
+        )
