@@ -3,9 +3,11 @@
 import numbers
 from typing import Any
 
+import keras
 import numpy as np
 from keras.optimizers.schedules import LearningRateSchedule
 
+from keras_sam.backend import keras_internals
 from keras_sam.methods import GEOMETRIES, METHODS, Method
 from keras_sam.perturbation import ETA
 from keras_sam.selection import check_selection
@@ -48,6 +50,18 @@ def check_splits(num_batch_splits: Any) -> None:
     """Raises unless `num_batch_splits` is `None` or an int >= 1."""
     if num_batch_splits is not None:
         _check_count("num_batch_splits", num_batch_splits, " or None")
+
+
+def check_stateless(model: keras.Model, num_batch_splits: int) -> None:
+    """Raises if a layer carries states from batch to batch, a row each."""
+    layers = keras_internals.all_layers(model)
+    stateful = [layer.name for layer in layers if getattr(layer, "stateful", False)]
+    if stateful:
+        raise ValueError(
+            "`num_batch_splits` needs a model without stateful layers: their states belong to the "
+            "rows of a whole batch, and a split has other rows. "
+            f"Received: `num_batch_splits={num_batch_splits}` and layers {stateful}"
+        )
 
 
 def check_ascent(

@@ -34,6 +34,22 @@ def examples_per_batch(x: Any, batch_size: int | None) -> int | None:
     return None if examples is None else min(examples, batch_size or KERAS_DEFAULT_BATCH_SIZE)
 
 
+def checked_data(x: Any, batch_size: int | None, check: Callable[[int], None]) -> Any:
+    """The data, their batches checked as far as these are known; some tell it only when drawn.
+
+    Args:
+        x: As for `examples_per_batch`.
+        batch_size: `fit`'s argument.
+        check: Called with the number of examples of a batch. It may raise.
+    """
+    examples = examples_per_batch(x, batch_size)
+    if examples is not None:
+        check(examples)
+    if isinstance(x, keras.utils.PyDataset) and not x.use_multiprocessing:
+        return CheckedDataset(x, check)
+    return x
+
+
 class CheckedDataset(keras.utils.PyDataset):
     """A dataset whose batches are checked as they are drawn, the last one excepted.
 

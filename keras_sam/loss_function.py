@@ -111,7 +111,6 @@ def loss_function(
     trainable = model.trainable_variables
     state = state_variables(model)
     masks: Mapping[str, keras.Variable] = getattr(model, "mask_variables", {})
-    call_arguments = {"training": training} if _takes_training(model.call) else {}
 
     def loss_fn(
         trainable_values: Sequence[Tensor], state_values: Sequence[Tensor], batch: Batch
@@ -130,7 +129,7 @@ def loss_function(
             PassScope(trainable, values, state, state_values) as scope,
         ):
             before = [scope.get_current_value(v) for v in state]
-            y_pred = model(x, **call_arguments)
+            y_pred = predictions(model, x, training)
             with counting.watch(model) if counting else nullcontext():
                 loss = compute_loss(model, x, y, y_pred, sample_weight, training)
             count = counting.result(model, scope) if counting else None
@@ -147,6 +146,11 @@ def loss_function(
         )
 
     return loss_fn
+
+
+def predictions(model: keras.Model, x: Any, training: bool) -> Any:
+    """`model(x, training=...)`, whose `call` may not take `training`."""
+    return model(x, **({"training": training} if _takes_training(model.call) else {}))
 
 
 def compute_loss(

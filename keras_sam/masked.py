@@ -1,5 +1,6 @@
 """A model with pruning masks, and what its files hold besides weights."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 from keras import ops
 
 from keras_sam.backend import keras_internals
-from keras_sam.masks import Masks, check_masks, places
+from keras_sam.masks import Masks, check_masks, packed, places, unpacked
 from keras_sam.trainers import SAMTrainer
 
 MASK = "mask_of_"
+MASKS = "masks"  # In a config.
 
 
 class Masked(SAMTrainer):
@@ -20,6 +22,7 @@ class Masked(SAMTrainer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._masks: Any = None  # A Masks layer, once there are masks.
+        self._expected_masks: dict[str, np.ndarray] = {}
 
     @property
     def masks(self) -> dict[str, np.ndarray]:
@@ -48,6 +51,35 @@ class Masked(SAMTrainer):
     def mask_variables(self) -> dict[str, keras.Variable]:
         """From the path of each masked weight to its boolean mask variable."""
         return {} if self._masks is None else self._masks.of(self._own_weights())
+
+    def masks_config(self) -> dict[str, Any]:
+        """The masks as part of a config. In a file they stand with the weights."""
+        if self._masks is None or keras_internals.is_saving():
+            return {}
+        return {MASKS: {path: packed(mask) for path, mask in self.masks.items()}}
+
+    def expect_masks(self, config: Mapping[str, Any]) -> None:
+        """Takes on the masks of a config, at once or when the model is built from its config."""
+        self._expected_masks = {path: unpacked(mask) for path, mask in config.items()}
+        if self.built:
+            self._take_expected_masks()
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        super().build_from_config(config)
+        self._take_expected_masks()
+
+    def _take_expected_masks(self) -> None:
+        if not self._expected_masks:
+            return
+        masks, self._expected_masks = self._expected_masks, {}
+        if self.trainable_variables:
+            self.masks = masks
+        else:
+            warnings.warn(
+                f"The masks of {list(masks)} are lost: {self.name!r} could not be built from its "
+                "config. Call it on a batch, then set `masks`.",
+                stacklevel=2,
+            )
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains the model, with the arguments of `keras.Model.fit`."""

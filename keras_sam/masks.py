@@ -1,5 +1,8 @@
 """Pruning masks as state of a model: checked, stored with its weights, and kept exact."""
 
+import base64
+import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -61,6 +64,25 @@ def check_masks(
             )
         checked[path] = array.astype(bool)
     return checked
+
+
+def packed(mask: np.ndarray) -> dict[str, Any]:
+    """A boolean array as a config has it: its shape, and its bits compressed, in base 64."""
+    bits = zlib.compress(np.packbits(mask).tobytes())
+    return {"shape": list(mask.shape), "bits": base64.b64encode(bits).decode()}
+
+
+def unpacked(config: Mapping[str, Any]) -> np.ndarray:
+    """What `packed` was given.
+
+    Example:
+
+    >>> unpacked(packed(np.array([[True, False], [True, True]]))).tolist()
+    [[True, False], [True, True]]
+    """
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(config["bits"])), np.uint8)
+    size = math.prod(config["shape"])
+    return np.unpackbits(bits, count=size).astype(bool).reshape(config["shape"])
 
 
 def _after_loading(path: Any, paths: Iterable[str]) -> Any:

@@ -10,12 +10,14 @@ from keras.optimizers.schedules import LearningRateSchedule
 from keras_sam.arguments import (
     check_ascent,
     check_splits,
+    check_stateless,
     check_switch,
     valid_method,
     valid_rho,
 )
 from keras_sam.ascent_log import AscentLog
-from keras_sam.batches import CheckedDataset, examples_per_batch
+from keras_sam.batches import checked_data
+from keras_sam.masked import MASKS
 from keras_sam.methods import Method, Setting
 from keras_sam.perturbation import ETA, Perturbation
 from keras_sam.selection import Selection
@@ -76,7 +78,7 @@ class SAMModel(Wrapper, AscentLog):
         masks: Pruning masks: a dict from `variable.path` to a boolean array of the variable's shape
             (`True` is kept), or a list parallel to `model.trainable_variables` with `None` for a
             weight that is dense. Masked weights are set to zero, and are zero in every pass.
-            Needs a built model. Defaults to `None`.
+            Needs a built model. `keras.models.clone_model` keeps them. Defaults to `None`.
         name: Name of the model.
         **kwargs: `dtype` and `trainable`, for subclasses that have their own `call`.
 
@@ -252,28 +254,27 @@ class SAMModel(Wrapper, AscentLog):
         }
         if self.model is not None:
             config["model"] = keras.saving.serialize_keras_object(self.model)
-        return config
+        return {**config, **self.masks_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "SAMModel":
         config = dict(config)
+        masks = config.pop(MASKS, {})
         for key in ("model", "rho", "method", "perturb", "geometry"):
             if isinstance(config.get(key), dict):
                 config[key] = keras.saving.deserialize_keras_object(
                     config[key], custom_objects=custom_objects
                 )
-        return cls(**config)
+        model = cls(**config)
+        model.expect_masks(masks)
+        return model
 
     def _checked_data(self, x: Any, batch_size: int | None) -> Any:
-        """The data, if their batches can be split as far as that is known; some tell it later."""
+        """The data, if the model and their batches can be split, as far as that is known."""
         if self.num_batch_splits in (None, 1):
             return x
-        examples = examples_per_batch(x, batch_size)
-        if examples is not None:
-            self._check_examples(examples)
-        if isinstance(x, keras.utils.PyDataset) and not x.use_multiprocessing:
-            return CheckedDataset(x, self._check_examples)
-        return x
+        check_stateless(self, self.num_batch_splits)
+        return checked_data(x, batch_size, self._check_examples)
 
     def _check_examples(self, examples: int) -> None:
         splits, examples = self.num_batch_splits, self.examples_to_split(examples)

@@ -14,7 +14,15 @@ from keras import ops, tree
 from keras_sam.backend import dense, keras_internals, read, repeatable, value_and_grad
 from keras_sam.batches import count_examples
 from keras_sam.loss_count import LossCount
-from keras_sam.loss_function import Batch, Outcome, loss_function, state_variables
+from keras_sam.loss_function import (
+    Batch,
+    Outcome,
+    compute_loss,
+    loss_function,
+    predictions,
+    state_variables,
+)
+from keras_sam.loss_scale import overflow, spoil, times
 from keras_sam.m_sharpness import Step, averaged_state, over_splits
 from keras_sam.methods.method import Method, Setting, State
 from keras_sam.sam_gradient import sam_gradient
@@ -66,16 +74,26 @@ class TrainingStep(keras.Model):
         for variable, value in zip(weights, outcome.weights, strict=True):
             if value is not None:
                 variable.assign(value)
-        tracker = keras_internals.loss_tracker(self)
-        if tracker is not None:
-            # Keras divides each replica's loss by their number, for the sum that follows.
-            loss = _times(loss, self.replicas())
-            tracker.update_state(loss, sample_weight=count_examples(x, y))
+        self._track_loss(loss, x, y)
         self.update_ascent([*outcome.norms, *rise], skipped)
         self._apply_gradients(gradients)
         if self._masks is not None:
             self._masks.apply(self.trainable_variables)
         y_pred = self._with_masks(outcome)
+        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+    def evaluation_step(self, data: Any) -> dict[str, Any]:
+        """Evaluates one batch as Keras does, except that losses weigh by their examples.
+
+        Args:
+            data: One batch, as Keras hands it to `test_step`.
+
+        Returns:
+            The logs.
+        """
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = predictions(self, x, training=False)
+        self._track_loss(compute_loss(self, x, y, y_pred, sample_weight, training=False), x, y)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     @property
@@ -115,6 +133,13 @@ class TrainingStep(keras.Model):
     def sync_variables(self) -> None:
         """Brings variables up to date, for callbacks that read or change them during `fit`."""
 
+    def _track_loss(self, loss: Tensor, x: Any, y: Any) -> None:
+        tracker = keras_internals.loss_tracker(self)
+        if tracker is not None:
+            # Keras divides each replica's loss by their number, for the sum that follows.
+            loss = times(loss, self.replicas())
+            tracker.update_state(loss, sample_weight=count_examples(x, y))
+
     def _pass_over(self, batch: Batch) -> tuple[list[keras.Variable], list[Tensor], Any]:
         """The state variables, their values, and what the step computes from a replica's batch."""
         state = state_variables(self)
@@ -140,7 +165,7 @@ class TrainingStep(keras.Model):
 
         def scaled_loss_fn(values: Any, state: Any, batch: Any, scale: Any) -> tuple[Tensor, Any]:
             loss, outcome = loss_fn(values, state, batch)
-            return _times(loss, scale), (loss, outcome)
+            return times(loss, scale), (loss, outcome)
 
         differentiated = self._compiled(value_and_grad(scaled_loss_fn, self.trainable_variables))
         perturbation = self._compiled(lambda *arguments: self.perturbation(*arguments))
@@ -165,10 +190,9 @@ class TrainingStep(keras.Model):
                 """The gradient of the loss itself, without loss scale and 1/R; NaN on overflow."""
                 factor = self.replicas() / loss_scale
                 if scales_dynamically:
-                    overflow = _overflow(gradients)
-                    overflows.append(overflow)
-                    factor = ops.where(overflow > 0.0, float("nan"), factor)
-                return [None if g is None else _times(g, factor) for g in gradients]
+                    overflows.append(overflow(gradients))
+                    factor = ops.where(overflows[-1] > 0.0, float("nan"), factor)
+                return [None if g is None else times(g, factor) for g in gradients]
 
             method_state = tree.map_structure(
                 lambda variable: state[places[id(variable)]], self.method_variables
@@ -197,14 +221,14 @@ class TrainingStep(keras.Model):
             if scales_dynamically:
                 # Of the first ascent gradient, of further ones, and of the descent gradient. Those
                 # that follow the first may stand in a branch of the program, and stay in there.
-                overflow = sum([*overflows[:1], _overflow(gradients)])
+                seen = sum([*overflows[:1], overflow(gradients)])
                 if ascent is not None:
-                    overflow = overflow + _overflow([ascent.perturbation_norm])
-                gradients = _spoil(gradients, self._sum_over_replicas(overflow))
+                    seen = seen + overflow([ascent.perturbation_norm])
+                gradients = spoil(gradients, self._sum_over_replicas(seen))
             if self.log_ascent and ascent is not None:
                 outcome = outcome._replace(norms=[ascent.gradient_norm, ascent.perturbation_norm])
                 # Keras divides each replica's loss by their number.
-                gradients = [*gradients, _times(ascent.rise, self.replicas())]
+                gradients = [*gradients, times(ascent.rise, self.replicas())]
             return loss, outcome, gradients
 
         return step
@@ -229,7 +253,7 @@ class TrainingStep(keras.Model):
         present = [g for g in gradients if g is not None]
         if not self._scales_dynamically or not present:
             return False
-        return ops.isnan(ops.reshape(present[0], (-1,))[0])  # `_spoil` spares none.
+        return ops.isnan(ops.reshape(present[0], (-1,))[0])  # `spoil` spares none.
 
     def _mean_over_replicas(self, gradients: Gradients) -> Gradients:
         return gradients
@@ -253,26 +277,3 @@ def _check_no_assignment(
             f"`method={method}` needs a model whose forward pass assigns no trainable weight: its "
             f"only pass is at w + e, and e would stay in it. Received: a model that assigns {paths}"
         )
-
-
-def _times(tensor: Tensor, factor: Any) -> Tensor:
-    """The product in the tensor's dtype; no operation where the factor is the number 1."""
-    if isinstance(factor, int | float) and factor == 1:
-        return tensor
-    return tensor * ops.cast(factor, tensor.dtype)
-
-
-def _overflow(gradients: Gradients) -> Tensor:
-    """1.0 if any gradient is not finite, else 0.0."""
-    finite = [ops.all(ops.isfinite(dense(g))) for g in gradients if g is not None]
-    return 1.0 - ops.cast(ops.all(ops.stack(finite)), "float32")
-
-
-def _spoil(gradients: Gradients, overflow: Tensor) -> Gradients:
-    """Makes the gradients NaN if one of either pass overflowed, on any replica.
-
-    LossScaleOptimizer then skips the step. It looks at the descent gradients of the first replica
-    only, which may be finite although the perturbation, or another replica, is not.
-    """
-    penalty = ops.where(overflow > 0.0, float("nan"), 0.0)
-    return [None if g is None else dense(g) + ops.cast(penalty, g.dtype) for g in gradients]

@@ -13,7 +13,7 @@ PACKAGES = ("keras_sam", "recipes", "tuning")
 FLOORS = {
     "keras_sam": [
         ["backend", "validation", "vectors"],
-        ["pass_scope", "loss_count", "weighted_mean"],
+        ["pass_scope", "loss_count", "loss_scale", "weighted_mean"],
         ["loss_function", "perturbation", "masks", "batches", "schedules", "selection"],
         ["methods"],
         ["sam_gradient", "m_sharpness"],

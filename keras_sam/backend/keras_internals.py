@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 from keras.src import backend
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 
@@ -109,6 +110,11 @@ def mask_of(tensor: Any) -> Any:
 def set_mask(tensor: Any, mask: Any) -> None:
     """Attaches a mask to a tensor, which operations on tensors do not carry on."""
     backend.set_keras_mask(tensor, mask)
+
+
+def is_saving() -> bool:
+    """Whether Keras writes a file, which holds weights and masks besides the config."""
+    return global_state.get_global_attribute("shared_objects/id_to_config_map") is not None
 
 
 def present_scope() -> keras.StatelessScope | None:

@@ -1,5 +1,6 @@
 """JAX: the training step as the pure function of all state that Keras compiles and donates to."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -41,15 +42,12 @@ class SAMTrainer(TrainingStep):
             self.optimizer.variables,
             self.metrics_variables,
         ]
-        mapping = [
-            pair
-            for variables, values in zip(groups, state, strict=True)
-            for pair in zip(variables, values, strict=True)
-        ]
-        with keras.StatelessScope(state_mapping=mapping) as scope:
-            logs = self.sam_step(data)
-            new_state = tuple([scope.get_current_value(v) for v in group] for group in groups)
-        return logs, new_state
+        return _stateless(lambda: self.sam_step(data), groups, state)
+
+    def test_step(self, state: State, data: Any) -> tuple[dict[str, Any], State]:
+        """Evaluates a batch: takes and returns the values of all variables, and changes none."""
+        groups = [self.trainable_variables, self.non_trainable_variables, self.metrics_variables]
+        return _stateless(lambda: self.evaluation_step(data), groups, state)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         try:
@@ -115,3 +113,17 @@ class SAMTrainer(TrainingStep):
         for variables, new in zip((weights, optimizer.variables), values, strict=True):
             for variable, value in zip(variables, new, strict=True):
                 variable.assign(value)
+
+
+def _stateless(
+    step: Callable[[], dict[str, Any]], groups: Sequence[Sequence[keras.Variable]], state: State
+) -> tuple[dict[str, Any], State]:
+    """The logs of a step, and the values of the variables after it."""
+    mapping = [
+        pair
+        for variables, values in zip(groups, state, strict=True)
+        for pair in zip(variables, values, strict=True)
+    ]
+    with keras.StatelessScope(mapping, collect_losses=True) as scope:
+        logs = step()
+        return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)

@@ -74,7 +74,7 @@ class SAMTrainer(TrainingStep):
         return self.distribute_strategy.num_replicas_in_sync
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        return _per_worker(super().test_step(data))
+        return _per_worker(self.evaluation_step(data))
 
     def _mean_over_replicas(self, gradients: Gradients) -> Gradients:
         present = [g for g in gradients if g is not None]

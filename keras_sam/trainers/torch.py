@@ -30,3 +30,6 @@ class SAMTrainer(TrainingStep):
         data = tree.map_structure(lambda t: None if t is None else ops.convert_to_tensor(t), data)
         with torch.no_grad():
             return self.sam_step(data)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        return self.evaluation_step(data)

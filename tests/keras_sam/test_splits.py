@@ -1,5 +1,8 @@
 """num_batch_splits: losses that are no mean over examples, dtypes, what cannot be split."""
 
+import importlib
+from contextlib import contextmanager, nullcontext
+
 import keras
 import numpy as np
 import pytest
@@ -63,22 +66,51 @@ def test_without_a_perturbation_splits_are_the_whole_batch(case):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("bfloat16", 2e-2)])
+# Keras on torch computes `matmul`, `mean` and `divide_no_nan` in float32, whatever it is given, and
+# with them Dense and the reduction of losses. These do without.
+
+
+class Products(layers.Layer):
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3))
+
+    def call(self, x):
+        return ops.sum(ops.expand_dims(x, -1) * self.kernel, axis=1)
+
+
+def squared_error(y_true, y_pred):
+    return ops.sum(ops.square(y_true - y_pred)) / ops.cast(ops.shape(y_pred)[0], y_pred.dtype)
+
+
+@contextmanager
+def policy(dtype):
+    # `jax.enable_x64`, as a user's JAX_ENABLE_X64.
+    is_wide_jax = keras.backend.backend() == "jax" and dtype == "float64"
+    with importlib.import_module("jax").enable_x64() if is_wide_jax else nullcontext():
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        try:
+            yield
+        finally:
+            keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-14), ("bfloat16", 2e-2)])
 def test_other_dtypes(dtype, tolerance):
-    if keras.backend.backend() != "tensorflow" and dtype == "float64":
-        pytest.skip("JAX has float64 only if it is told before it starts; open on PyTorch")
-    keras.config.set_floatx(dtype)
-    keras.config.set_dtype_policy(dtype)
-    try:
+    with policy(dtype):
         x, y = ops.cast(X[:5], dtype), ops.cast(Y[:5], dtype)
-        (_, whole), (_, weights) = (step(linear, "mse", x, y, splits) for splits in (None, 3))
-    finally:
-        keras.config.set_floatx("float32")
-        keras.config.set_dtype_policy("float32")
-    for a, b in zip(whole, weights, strict=True):
-        np.testing.assert_allclose(
-            np.asarray(b, "float64"), np.asarray(a, "float64"), rtol=tolerance, atol=tolerance
+        whole, *others = (
+            step(lambda: keras.Sequential([keras.Input((4,)), Products()]), squared_error, x, y, k)[
+                1
+            ]
+            for k in (None, 3, 5)
         )
+    for weights in others:
+        for a, b in zip(whole, weights, strict=True):
+            np.testing.assert_allclose(
+                np.asarray(b, "float64"), np.asarray(a, "float64"), rtol=tolerance, atol=tolerance
+            )
 
 
 class Outputs(keras.Model):
@@ -110,6 +142,53 @@ def test_inputs_whose_rows_differ_are_refused():
     sam.compile("sgd", "mse")
     with pytest.raises(ValueError, match="`num_batch_splits` needs inputs.*Received: a batch of"):
         sam.train_on_batch({"nodes": np.ones((12, 4), "float32")}, Y)
+
+
+def batches_of(kind):
+    """A tf.data set of sparse or ragged inputs."""
+    import tensorflow as tf
+
+    dense = np.tile([[0, 2, 0, 1]], (6, 1)).astype("float32")
+    make = {"sparse": tf.sparse.from_dense, "ragged": tf.RaggedTensor.from_tensor}[kind]
+    return tf.data.Dataset.from_tensor_slices((make(dense), Y)).batch(6)
+
+
+def densified(x):
+    return x.to_tensor(shape=(None, 4)) if hasattr(x, "to_tensor") else ops.reshape(x, (-1, 4))
+
+
+@pytest.mark.parametrize("kind", ["sparse", "ragged"])
+def test_sparse_and_ragged_inputs_are_refused(kind):
+    if keras.backend.backend() == "torch" or (kind, keras.backend.backend()) == ("ragged", "jax"):
+        pytest.skip("Keras itself has none there")
+    if kind == "sparse":
+        net = keras.Sequential([keras.Input((4,), sparse=True), layers.Dense(3)])
+    else:
+        net = keras.Sequential(
+            [keras.Input((None,), ragged=True), layers.Lambda(densified), layers.Dense(3)]
+        )
+    plain = SAMModel(net, rho=0.1)
+    plain.compile("sgd", "mse")
+    plain.fit(batches_of(kind), verbose=0)  # Without splits it trains.
+    sam = SAMModel(net, rho=0.1, num_batch_splits=2)
+    sam.compile("sgd", "mse")
+    before = [np.array(ops.convert_to_numpy(v)) for v in net.variables]
+    with pytest.raises(ValueError, match="`num_batch_splits` needs inputs.*that are dense"):
+        sam.fit(batches_of(kind), verbose=0)
+    for a, b in zip(before, net.variables, strict=True):
+        np.testing.assert_array_equal(a, ops.convert_to_numpy(b))
+
+
+def test_a_stateful_layer_is_refused_before_training():
+    hidden = layers.Bidirectional(layers.SimpleRNN(2, stateful=True, name="keeps"))
+    net = keras.Sequential([keras.Input(batch_shape=(6, 2, 4)), hidden, layers.Dense(3)])
+    sam = SAMModel(net, num_batch_splits=2)
+    sam.compile("sgd", "mse")
+    x = np.ones((6, 2, 4), "float32")
+    for train in (sam.train_on_batch, lambda x, y: sam.fit(x, y, batch_size=6, verbose=0)):
+        with pytest.raises(ValueError, match=r"`num_batch_splits` needs .*stateful.*bidirectional"):
+            train(x, Y)
+    assert int(sam.optimizer.iterations) == 0
 
 
 # What else of `fit` is as in plain Keras.
