@@ -1,6 +1,5 @@
 """A model with pruning masks, and what its files hold besides weights."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ class Masked(SAMTrainer):
     def masks(self) -> dict[str, np.ndarray]:
         """The pruning masks: from `variable.path` to a boolean array, `True` where kept."""
         self.sync_variables()
+        self._take_expected_masks()
         return {path: ops.convert_to_numpy(mask) for path, mask in self.mask_variables.items()}
 
     @masks.setter
@@ -56,30 +56,27 @@ class Masked(SAMTrainer):
         """The masks as part of a config. In a file they stand with the weights."""
         if self._masks is None or keras_internals.is_saving():
             return {}
-        return {MASKS: {path: packed(mask) for path, mask in self.masks.items()}}
+        where = places(self._own_weights())
+        return {MASKS: {where[path]: packed(mask) for path, mask in self.masks.items()}}
 
     def expect_masks(self, config: Mapping[str, Any]) -> None:
-        """Takes on the masks of a config, at once or when the model is built from its config."""
-        self._expected_masks = {path: unpacked(mask) for path, mask in config.items()}
-        if self.built:
-            self._take_expected_masks()
+        """Takes on the masks of a config, at once or when the weights exist."""
+        self._expected_masks = {place: unpacked(mask) for place, mask in config.items()}
+        self._take_expected_masks()
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         super().build_from_config(config)
         self._take_expected_masks()
 
+    def _symbolic_build(self, *args: Any, **kwargs: Any) -> None:
+        # Keras hook, called before steps.
+        super()._symbolic_build(*args, **kwargs)
+        self._take_expected_masks()
+
     def _take_expected_masks(self) -> None:
-        if not self._expected_masks:
-            return
-        masks, self._expected_masks = self._expected_masks, {}
-        if self.trainable_variables:
-            self.masks = masks
-        else:
-            warnings.warn(
-                f"The masks of {list(masks)} are lost: {self.name!r} could not be built from its "
-                "config. Call it on a batch, then set `masks`.",
-                stacklevel=2,
-            )
+        if self._expected_masks and self.built and self.trainable_variables:
+            masks, self._expected_masks = self._expected_masks, {}
+            self.masks = self._by_path(masks)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains the model, with the arguments of `keras.Model.fit`."""
@@ -125,21 +122,24 @@ class Masked(SAMTrainer):
 
     def _placed(self, stored: dict[str, Any]) -> dict[str, np.ndarray]:
         """Removes the masks from what a file holds, and returns them by the paths of weights."""
+        found = [key for key in stored if key.startswith(MASK)]
+        masks = self._by_path({k.removeprefix(MASK): np.asarray(stored.pop(k)) for k in found})
         weights = self._own_weights()
-        paths = {place: path for path, place in places(weights).items()}
-        masks = {}
-        for key in [key for key in stored if key.startswith(MASK)]:
-            place, mask = key.removeprefix(MASK), np.asarray(stored.pop(key))
-            if place not in paths:
-                raise ValueError(
-                    "The file's masks must be of weights that the model has, by layer and name: "
-                    f"{list(paths)}. Received: a mask of {place!r}"
-                )
-            masks[paths[place]] = mask
         # As files of before have them: by the number of the weight.
         for index, mask in _take(stored, "mask_").items():
             masks[weights[index].path] = np.asarray(mask)
         return masks
+
+    def _by_path(self, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Masks by the places of weights, as files and configs have them, by the paths."""
+        paths = {place: path for path, place in places(self._own_weights()).items()}
+        unknown = [place for place in masks if place not in paths]
+        if unknown:
+            raise ValueError(
+                "Stored masks must be of weights that the model has, by layer and name: "
+                f"{list(paths)}. Received: masks of {unknown}"
+            )
+        return {paths[place]: mask for place, mask in masks.items()}
 
     def _seeds(self) -> list[keras.Variable]:
         """Where the random sequences of dropout and the like have got to. Keras stores none."""

@@ -4,6 +4,7 @@ import inspect
 
 import keras
 import numpy as np
+import pytest
 from keras import layers
 
 from keras_sam.backend import keras_internals
@@ -95,3 +96,117 @@ def test_recorded_loss_masks_has_one_for_each_loss():
     assert np.asarray(third).tolist() == [False, True, True]
     mse(np.zeros((1, 2)), np.zeros((1, 2)))
     assert len(masks) == 3
+
+
+def test_replaced_losses_stand_for_those_that_were_compiled():
+    model = TwoHeads()
+    model.compile("sgd", {"a": "mse", "b": "mse"})
+    y, y_pred = {"a": Y, "b": Y}, {"a": keras.ops.ones((2, 3)), "b": 3 * keras.ops.ones((2, 3))}
+    arguments = {"x": X, "y": y, "y_pred": y_pred}
+    with keras_internals.replaced_losses(model, lambda loss: 1 / 0):
+        pass  # Nothing is built yet.
+    model.compute_loss(**arguments)
+    with keras_internals.replaced_losses(model, lambda loss: lambda *args: 2 * loss(*args)):
+        assert float(model.compute_loss(**arguments)) == 2 * (1.0 + 9.0)
+    assert float(model.compute_loss(**arguments)) == 1.0 + 9.0
+    with (
+        pytest.raises(ZeroDivisionError),
+        keras_internals.replaced_losses(model, lambda loss: lambda *args: 1 / 0),
+    ):
+        model.compute_loss(**arguments)
+    assert float(model.compute_loss(**arguments)) == 1.0 + 9.0
+    with keras_internals.replaced_losses(TwoHeads(), lambda loss: 1 / 0):
+        pass  # Not compiled.
+
+
+def test_loss_tracker_is_what_is_logged_as_loss():
+    model = TwoHeads()
+    model.own = keras.metrics.Mean(name="loss")
+    assert keras_internals.loss_tracker(model) is None
+    model.compile("sgd", "mse")
+    assert keras_internals.loss_tracker(model) is model.metrics[0]
+    assert keras_internals.loss_tracker(model) is not model.own
+
+
+def test_masks_of_tensors():
+    masked = layers.Masking(0.0)(np.array([[[1.0], [0.0]]]))
+    assert np.asarray(keras_internals.mask_of(masked)).tolist() == [[True, False]]
+    plain = keras.ops.ones((1, 2))
+    assert keras_internals.mask_of(plain) is None
+    keras_internals.set_mask(plain, keras.ops.array([[False, True]]))
+    assert np.asarray(keras_internals.mask_of(plain)).tolist() == [[False, True]]
+    # A metric reads it there.
+    accuracy = keras.metrics.MeanMetricWrapper(lambda y_true, y_pred: y_pred)
+    values = keras.ops.array([[1.0, 3.0]])
+    keras_internals.set_mask(values, keras.ops.array([[False, True]]))
+    accuracy.update_state(np.zeros((1, 2)), values)
+    assert float(accuracy.result()) == 3.0
+
+
+def test_present_scope():
+    assert keras_internals.present_scope() is None
+    with keras.StatelessScope() as scope:
+        assert keras_internals.present_scope() is scope
+        with keras.StatelessScope() as inner:
+            assert keras_internals.present_scope() is inner
+        assert keras_internals.present_scope() is scope
+    assert keras_internals.present_scope() is None
+
+
+def test_pass_scope_uses_what_a_stateless_scope_has():
+    """`add_update`, `losses`, `state_mapping` and `collect_losses` are read or overridden."""
+    variable = keras.Variable([1.0])
+    with keras.StatelessScope(collect_losses=True) as scope:
+        variable.assign([2.0])
+        layer = layers.Layer()
+        layer.add_loss(keras.ops.array(3.0))
+    assert [float(loss) for loss in scope.losses] == [3.0]
+    assert [float(np.asarray(value)[0]) for value in scope.state_mapping.values()] == [2.0]
+    assert list(scope.state_mapping) == [id(variable)]
+    assert list(inspect.signature(scope.add_update).parameters) == ["update"]
+
+
+def test_refuse_reads_knows_the_frameworks_own_tensors():
+    variable, other = keras.Variable([1.0], name="read"), keras.Variable([1.0])
+    keras_internals.refuse_reads([variable], [other._value])
+    with (
+        keras.StatelessScope([(variable, keras.ops.ones(1))]),
+        pytest.raises(ValueError, match="Received: a model that reads .*read"),
+    ):
+        keras_internals.refuse_reads([variable], [variable._value])
+
+
+def test_is_saving_only_while_a_file_is_written(tmp_path):
+    seen = []
+
+    class Noting(keras.Model):
+        def get_config(self):
+            seen.append(keras_internals.is_saving())
+            return {}
+
+    model = Noting()
+    model.built = True
+    keras.saving.serialize_keras_object(model)
+    model.save(tmp_path / "model.keras")
+    assert seen == [False, True]
+    assert not keras_internals.is_saving()
+
+
+def test_parts_of_a_loss_that_are_used():
+    """`LossCount` reads the reduction and calls `call`; `Loss` reduces as its `reduction` says."""
+    loss = keras.losses.MeanSquaredError(reduction="sum")
+    assert loss.reduction == "sum"
+    np.testing.assert_allclose(loss.call(np.zeros((2, 2)), np.ones((2, 2))), [1.0, 1.0])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX's trainer")
+def test_hooks_of_the_trainer_on_jax():
+    assert "kwargs" not in inspect.signature(keras.Model.jax_state_sync).parameters
+    names = set(inspect.signature(keras.Model._get_jax_state).parameters)
+    assert {"trainable_variables", "optimizer_variables", "metrics_variables"} <= names
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="of PyTorch's layer")
+def test_the_wrapper_of_modules_is_called_as_we_override_it():
+    parameters = inspect.signature(layers.TorchModuleWrapper.call).parameters
+    assert list(parameters) == ["self", "args", "training", "kwargs"]
