@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -96,7 +96,7 @@ def figure(studies: Mapping[str, Study]) -> Figure:
     ]
     rows = math.ceil(len(panels) / _COLUMNS)
     drawn = Figure(figsize=(15, 3 * rows), layout="constrained", facecolor="white")
-    grid = drawn.subplots(rows, _COLUMNS, squeeze=False).flat
+    grid = list(drawn.subplots(rows, _COLUMNS, squeeze=False).flat)
     for axes, (panel, ours) in zip(grid, panels, strict=False):
         known = [
             (size, gain)
@@ -107,13 +107,24 @@ def figure(studies: Mapping[str, Study]) -> Figure:
             axes.plot(*zip(*known, strict=True), "s--", color=PAPER, ms=4, label="paper")
         for (label, points), color in zip(ours.items(), (SAM, FIXED), strict=False):
             curve(axes, points, label, color)
-        sizes = [x for points in ours.values() for x, _, _ in points] or [x for x, _ in known]
-        finish(axes, "parameters", panel.ylabel, log=True, sizes=sizes, zero=True)
+        sizes = [x for points in ours.values() for x, _, _ in points] + [x for x, _ in known]
+        finish(axes, "parameters", panel.ylabel, log=True, sizes=_apart(sizes), zero=True)
         axes.set_title(panel.title + ("" if ours else "\n(ours: not run)"), fontsize=10)
-    for axes in list(grid):  # Those that are left.
+    for axes in grid[len(panels) :]:
         axes.remove()
     drawn.suptitle("What SAM gains over the plain optimizer; bars: standard error over seeds")
     return drawn
+
+
+def _apart(sizes: Sequence[float]) -> list[float]:
+    """Those whose labels have room: a fifth of the logarithmic axis lies between two."""
+    least, most = min(sizes), max(sizes)
+    room = (most / least) ** 0.2
+    kept = [least]
+    for size in sorted(set(sizes)):
+        if size >= room * kept[-1]:
+            kept.append(size)
+    return kept
 
 
 def _points(paper: Paper) -> Iterator[tuple[float, float]]:

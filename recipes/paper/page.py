@@ -75,7 +75,8 @@ fails where the two disagree. Verdicts are applied by code:
   {RISK:g} (of {LEAST_POINTS} points at least). A **mean** over seeds, as a gain, paired by seed, is
   shown where its 95 % t-interval leaves out 0 ({LEAST_SEEDS} seeds at least); of several sizes the
   largest counts; or where the interval lies within limits that the row names. A
-  **theorem** is shown where no number breaks it.
+  **theorem** is shown where no number breaks it. (Points of one seed share their data, so that the
+  p-value of a trend is approximate; there are many checks, and one in twenty may err.)
 - **agrees**: all checks are shown; **agrees in part**: some; **does not show**: none, nor an
   opposite; **disagrees**: none, and the opposite of one at least; **not affordable here**,
   **open**: none could be made. A check without records counts as not shown.

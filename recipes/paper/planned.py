@@ -112,13 +112,22 @@ PLANNED = (
     ),
     _theory("teacher_student", 2),
     _theory("linearised", 2),
-    _theory("relu_regression", 2),
+    _theory(
+        "relu_regression",
+        6,
+        "--steps 12000 --neurons 10",
+        "--steps 12000 --neurons 100",
+    ),
     Planned("minima", ("python -m recipes.minima",), 9),
     Planned(
         "digits_unnormalised",
-        ("python -m tuning.rho_search digits --seeds 5 --no-normalize",),
-        2,
-        also=("runs/paper/digits",),
+        ("python -m tuning.rho_search digits --seeds 10 --no-normalize",),
+        3,
+    ),
+    Planned(
+        "digits_adaptive",
+        ("python -m tuning.rho_search digits --seeds 10 --adaptive --rhos 0.25 0.5 1 2",),
+        3,
     ),
     Planned(
         "cifar10_resnet18",

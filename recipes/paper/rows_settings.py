@@ -147,4 +147,17 @@ ROWS = (
         note="8x8 digits, hidden layers of 64 units. What only does not rise is no proof; it is "
         'judged "does not show"',
     ),
+    Row(
+        "beside the paper: kinds of SAM",
+        "unnormalised SAM, which the theory is about, and ASAM gain as normalised SAM does",
+        "not stated",
+        tuple(
+            Check(f"gain on the largest network, {shown}", study, gains(), above)
+            for shown, study in (
+                ("normalised", "digits"),
+                ("unnormalised", "digits_unnormalised"),
+                ("ASAM", "digits_adaptive"),
+            )
+        ),
+    ),
 )
