@@ -113,6 +113,17 @@ def test_critical_step_in_closed_form(exact):
     assert critical_step(TWO_POINT, 0.0, exact=exact).shape == ()
 
 
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_the_null_space_is_found_in_every_unit(unit):
+    """Two examples in three dimensions; 1 / unit is what steps are measured in."""
+    hessians = ensemble("rank1", 2, 3, seed=0)
+    assert on_range(unit * hessians).shape == (2, 2, 2)
+    for exact in (True, False):
+        expected = critical_step(hessians, 0.3, exact=exact) / unit
+        found = critical_step(unit * hessians, 0.3 / unit, exact=exact)
+        assert found == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_critical_step_is_where_the_spectral_radius_passes_1(kind):
     for seed, rho, batch_size in itertools.product(range(2), (0.0, 0.3), (1, 2)):
