@@ -43,14 +43,14 @@ class Atari(Games):
         except ImportError as error:
             raise missing(game, "ale-py") from error
         check_game(game, roms.get_all_rom_ids())
-        self._env: Any = AtariVectorEnv(
+        self._env = AtariVectorEnv(
             game,
             games,
             autoreset_mode=AutoresetMode.SAME_STEP,
             reward_clipping=False,  # The score is what counts; who trains may clip.
         )
         self._games = games
-        self.actions = int(self._env.single_action_space.n)
+        self.actions = len(self._env.ale.get_action_set())
         self.reset([0])
 
     def reset(self, seed: Sequence[int]) -> None:
