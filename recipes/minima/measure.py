@@ -47,6 +47,7 @@ def measure(setting: Setting) -> dict[str, float]:
         hessian_trace,
         non_uniformity,
     )
+    from keras_sam.sparsity import prune
     from recipes.datasets.digits import digits
     from recipes.datasets.mnist import mnist
     from recipes.networks import mlp
@@ -80,7 +81,13 @@ def measure(setting: Setting) -> dict[str, float]:
         )
     assert data.classes is not None
     network = mlp(setting.width, data.input_shape, data.classes, setting.seed)
-    model = SAMModel(network, setting.rho, normalize=setting.normalize)
+    masks = prune(network, setting.sparsity, "random", seed=setting.seed)
+    model = SAMModel(
+        network,
+        setting.rho,
+        normalize=setting.normalize,
+        masks=masks if setting.sparsity else None,
+    )
     model.compile(
         keras.optimizers.SGD(setting.learning_rate),
         squared_loss,

@@ -16,6 +16,7 @@ class Setting:
     Args:
         dataset: "mnist" or "digits".
         width: Factor w of the [300 w, 100 w] hidden units.
+        sparsity: Share of the kernels' weights pruned at random before training, in [0, 1).
         train_size: Number of training examples, a multiple of `batch_size`.
         batch_size: Examples a step.
         learning_rate: eta, > 0.
@@ -31,6 +32,7 @@ class Setting:
 
     dataset: str = setting("mnist", "the data", DATASETS)
     width: float = setting(1.0, "factor on the [300, 100] hidden units")
+    sparsity: float = setting(0.0, "share of the kernels' weights pruned before training")
     train_size: int = setting(1000, "number of training examples")
     batch_size: int = setting(100, "examples a step")
     learning_rate: float = setting(0.1, "eta")
@@ -47,6 +49,7 @@ class Setting:
             self._require(name, math.isfinite(value) and value > 0, "finite and > 0")
         for name in ("train_size", "batch_size", "max_steps"):
             self._require(name, getattr(self, name) >= 1, ">= 1")
+        self._require("sparsity", 0 <= self.sparsity < 1, "in [0, 1)")
         self._require("rho", math.isfinite(self.rho) and self.rho >= 0, "finite and >= 0")
         self._require("seed", self.seed >= 0, ">= 0")
         multiple = self.train_size % self.batch_size == 0

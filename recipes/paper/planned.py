@@ -96,6 +96,14 @@ PLANNED = (
         ),
         5,
     ),
+    Planned(
+        "minima_sparse",
+        tuple(
+            f"python -m recipes.minima --width 0.3 --sparsity {sparsity} --rhos 0 0.1 --seeds 5"
+            for sparsity in (0.0, 0.8, 0.95)
+        ),
+        6,
+    ),
     _theory("stability", 2),
     _theory("convergence", 4),
     _theory(

@@ -100,6 +100,19 @@ def test_same_setting_same_numbers():
     assert first == second
 
 
+@pytest.mark.slow
+def test_a_pruned_network_has_the_hessian_of_what_is_kept():
+    shared = {"dataset": "digits", "width": 0.05, "train_size": 100, "batch_size": 50}
+    dense, sparse = (
+        measure(Setting(**shared, max_steps=100, sparsity=sparsity)) for sparsity in (0.0, 0.9)
+    )
+    # The trace adds up fewer entries, of a network that can do less.
+    assert 0 < sparse["trace"] < dense["trace"]
+    assert sparse["loss"] > dense["loss"]
+    with pytest.raises(ValueError, match="`sparsity` must be in"):
+        Setting(sparsity=1.0)
+
+
 def test_divergence_is_recorded(tmp_path, capsys):
     arguments = ["--learning-rate", "1e6", "--rhos", "0", "--seeds", "1", "--max-steps", "100"]
     main([*SMALL, *arguments, "--output", str(tmp_path)])
