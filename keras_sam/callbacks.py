@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_sam.memory import NotEnoughMemoryError
 from keras_sam.sharpness import (
     LossSurface,
     NotConvergedError,
@@ -16,7 +17,6 @@ from keras_sam.sharpness import (
     sam_sharpness,
 )
 from keras_sam.sharpness.eigenvalues import require_lanczos_memory
-from keras_sam.sharpness.memory import NotEnoughMemoryError
 from keras_sam.validation import integer, nonnegative, positive
 
 LOGS = {

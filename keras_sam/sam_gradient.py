@@ -60,6 +60,7 @@ def sam_gradient(
     average: Callable[[Gradients], Gradients] = list,
     unscale: Callable[[Gradients], Gradients] = list,
     observe: bool = False,
+    may_vanish: bool = True,
 ) -> SAMGradient:
     """Value and auxiliary output at `w`, gradient at `w + e`.
 
@@ -79,6 +80,8 @@ def sam_gradient(
         unscale: What undoes the loss scale, before a gradient becomes a perturbation. Defaults to
             nothing.
         observe: Whether to return `ascent`. Defaults to `False`.
+        may_vanish: Whether a rho that is a tensor may be 0. Where it is known not to be, there is
+            no branch. Defaults to `True`.
 
     Returns:
         A `SAMGradient`: value and aux are those of the clean pass.
@@ -122,7 +125,8 @@ def sam_gradient(
     def no_pass() -> tuple[Gradients, Seen]:
         return g, (_norm([], weights), ops.zeros_like(value[0])) if observe else None
 
-    h, seen = _either(rho, perturbed_pass, no_pass)
+    may_vanish = may_vanish or method.radius.switches
+    h, seen = _either(rho, perturbed_pass, no_pass, may_vanish)
     if method.descent.mixes:
         # Not inside the branch above, where no replica could wait for another.
         mean_h, before = average(h), of_descent
@@ -130,14 +134,17 @@ def sam_gradient(
             rho,
             lambda: method.descent.perturbed(mean_g, mean_h, before),
             lambda: method.descent.plain(mean_g, before),
+            may_vanish,
         )
     state = of_radius, next_of_direction, of_descent
     return SAMGradient(value, h, state, _ascent(seen, lambda: ascent_g))
 
 
-def _either(rho: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+def _either(
+    rho: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any], may_vanish: bool
+) -> Any:
     """The first where rho is not 0, else the second."""
-    if isinstance(rho, int | float):
+    if isinstance(rho, int | float) or not may_vanish:
         return true_fn()
     return branch(rho != 0, lambda: _dense(true_fn()), lambda: _dense(false_fn()))
 

@@ -43,6 +43,7 @@ class TrainingStep(keras.Model):
     ascent_steps: int
     num_batch_splits: int | None
     sync_perturbation: bool
+    rho_may_vanish = True  # Whether a rho that is a tensor may be 0.
     _masks: Any
 
     def sam_step(self, data: Any) -> dict[str, Any]:
@@ -208,6 +209,7 @@ class TrainingStep(keras.Model):
                 average=average,
                 unscale=unscale,
                 observe=observe,
+                may_vanish=self.rho_may_vanish,
             )
             if not self.method.direction.needs_gradient:
                 _check_no_assignment(self.method, self.trainable_variables, outcome)

@@ -12,7 +12,7 @@ PACKAGES = ("keras_sam", "recipes", "tuning")
 # floor is above all of them.
 FLOORS = {
     "keras_sam": [
-        ["backend", "validation", "vectors"],
+        ["backend", "validation", "vectors", "memory"],
         ["pass_scope", "loss_count", "loss_scale", "weighted_mean"],
         ["loss_function", "perturbation", "masks", "batches", "schedules", "selection"],
         ["methods"],

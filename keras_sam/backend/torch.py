@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -54,6 +54,8 @@ def value_and_grad(
     def wrapped(
         values: Sequence[Tensor], *args: Any
     ) -> tuple[tuple[Tensor, Any], list[Tensor | None]]:
+        if _context.vectorized:
+            return _by_transform(fn, values, *args)
         nested = _context.nested
         values = [_input(ops.convert_to_tensor(value), nested) for value in values]
         _context.nested = True
@@ -69,6 +71,27 @@ def value_and_grad(
         return result if nested else tree.map_structure(_detached, result)
 
     return wrapped
+
+
+def _by_transform(
+    fn: Callable[..., tuple[Tensor, Any]], values: Sequence[Tensor], *args: Any
+) -> tuple[tuple[Tensor, Any], list[Tensor | None]]:
+    """`value_and_grad` within `torch.vmap`. What the loss does not depend on has a gradient of 0."""
+    structure: Any = None
+
+    def tensors_of(values: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        nonlocal structure
+        loss, structure = fn(values, *args)
+        # PyTorch takes tuples of tensors, and nothing else.
+        return loss, tuple(t for t in tree.flatten(structure) if isinstance(t, torch.Tensor))
+
+    values = [ops.convert_to_tensor(value) for value in values]
+    gradients, (loss, tensors) = torch.func.grad_and_value(tensors_of, has_aux=True)(values)
+    left = iter(tensors)
+    aux = tree.map_structure(
+        lambda leaf: next(left) if isinstance(leaf, torch.Tensor) else leaf, structure
+    )
+    return (loss, aux), gradients
 
 
 def dense(tensor: Tensor) -> Tensor:
@@ -182,16 +205,24 @@ def vectorized_map(fn: Callable[[Any], Any], elements: Any) -> Any:
     As one vectorised computation; one element after the other if PyTorch cannot vectorise an
     operation of `fn` (one that looks at a value, a random one).
     """
-    _context.vectorized = True
     try:
-        return torch.vmap(fn)(elements)
+        with vectorized():
+            return torch.vmap(fn)(elements)
     except (NotImplementedError, RuntimeError, TypeError, ValueError):
         pass  # An error of `fn` itself comes again below, without this one around it.
-    finally:
-        _context.vectorized = False
     each = zip(*(tensor.unbind() for tensor in tree.flatten(elements)), strict=True)
     results = [fn(tree.pack_sequence_as(elements, list(tensors))) for tensors in each]
     return tree.map_structure(lambda *parts: torch.stack(parts), *results)
+
+
+@contextmanager
+def vectorized() -> Iterator[None]:
+    """Where a `torch.vmap` is under way, and the tape does not work."""
+    _context.vectorized = True
+    try:
+        yield
+    finally:
+        _context.vectorized = False
 
 
 def _gradients(

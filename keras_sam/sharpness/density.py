@@ -8,9 +8,9 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import LinearOperator
 from scipy.stats import norm
 
+from keras_sam.memory import require_memory
 from keras_sam.sharpness.estimate import Estimate
 from keras_sam.sharpness.hessian import HessianOperator
-from keras_sam.sharpness.memory import require_memory
 from keras_sam.validation import floats, integer, positive
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 
+from keras_sam.memory import require_memory
 from keras_sam.sharpness.block_lanczos import block_lanczos, images, stored_vectors
 from keras_sam.sharpness.hessian import HessianOperator
-from keras_sam.sharpness.memory import require_memory
 from keras_sam.validation import integer, positive
 
 # Which eigenvalues, and the key that sorts those wanted most to the front.

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import tree
 
-from keras_sam.sharpness.memory import require_memory
+from keras_sam.memory import require_memory
 
 Batch = tuple[Any, Any, Any]
 

@@ -11,8 +11,8 @@ from keras import ops
 from keras_sam import backend
 from keras_sam.backend import keras_internals
 from keras_sam.loss_function import state_variables
+from keras_sam.memory import require_memory
 from keras_sam.sharpness.examples import Examples
-from keras_sam.sharpness.memory import require_memory
 from keras_sam.sharpness.model_checks import check_any_loss, check_model
 from keras_sam.sharpness.traced_loss import TracedLoss
 from keras_sam.sharpness.weight_space import WeightSpace

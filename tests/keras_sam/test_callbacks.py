@@ -163,7 +163,7 @@ def test_an_infinite_hessian_of_a_finite_loss_is_nan(data):
 
 def test_memory_that_is_short_is_said_before_training_or_nan_in_it(data, monkeypatch):
     free = [10**3]
-    monkeypatch.setattr("keras_sam.sharpness.memory.available_memory", lambda: free[0])
+    monkeypatch.setattr("keras_sam.memory.available_memory", lambda: free[0])
     with pytest.raises(ValueError, match=r"Lanczos vectors of 1 eigenvalues would need"):
         fit(network(), data, SharpnessCallback(data), epochs=1)
     free[0] = 10**9

@@ -107,6 +107,6 @@ def test_bad_arguments(monkeypatch):
     for grid, error in (("a", TypeError), (None, TypeError), (0.5, ValueError)):
         with pytest.raises(error, match=r"`grid` must be"):
             density.smoothed(grid, 1.0)
-    monkeypatch.setattr("keras_sam.sharpness.memory.available_memory", lambda: 8 * 50 * 10)
+    monkeypatch.setattr("keras_sam.memory.available_memory", lambda: 8 * 50 * 10)
     with pytest.raises(ValueError, match=r"Lanczos vectors would need.*Received: `steps=20`"):
         estimated_density(operator, 2, 20, 0)

@@ -204,7 +204,7 @@ def test_unknown_order():
 
 def test_memory_is_checked_before_anything_is_computed(monkeypatch):
     operator = HessianOperator(reference.perceptron(reference.weights()), DATA)
-    monkeypatch.setattr("keras_sam.sharpness.memory.available_memory", lambda: 8 * 26 * 23)
+    monkeypatch.setattr("keras_sam.memory.available_memory", lambda: 8 * 26 * 23)
     with pytest.raises(ValueError, match=r"Lanczos vectors.*GiB.*Received: `k=1`"):
         extreme_eigenvalues(operator, 1)
     assert operator.products == 0

@@ -166,7 +166,7 @@ def test_memory_is_checked_before_the_second_batch_is_read(monkeypatch):
             return X, Y
 
     needed = 2 * 10 * (X.nbytes + Y.nbytes)
-    monkeypatch.setattr("keras_sam.sharpness.memory.available_memory", lambda: needed - 1)
+    monkeypatch.setattr("keras_sam.memory.available_memory", lambda: needed - 1)
     with pytest.raises(ValueError, match=r"70 examples would need .* GiB.*`max_examples=None`"):
         Examples(Huge())
     assert module.Examples(Huge(), max_examples=7).size == 7

@@ -1,0 +1,142 @@
+"""JAX: members by `jax.vmap` or `lax.map`, steps by `lax.scan`, devices by `shard_map`."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from keras_sam.memory import available_memory
+
+Tensor = Any
+
+# Weights a member up to which it is vectorised on a CPU. SAM steps of digits MLPs there, 25 members,
+# 2 cores, ms a member-step vectorised and looped: .087 .152 (2,370 weights), .257 .262 (13,050),
+# 1.48 1.38 (109,770; on another machine the loop won by far). On accelerators always.
+VECTORIZED = 20_000
+_AXIS = "members"
+
+
+def map_members(
+    fn: Callable[[Any, Any], Any], shared: Any, members: Any, loop: bool
+) -> list[Tensor]:
+    """`fn(shared, member)` of each member, a list of tensors each, stacked along a first axis.
+
+    Args:
+        fn: A function that returns a list of tensors.
+        shared: A nest of tensors that is the same for all.
+        members: A nest of tensors with a first axis of members.
+        loop: Whether one member is computed after the other.
+    """
+    count = jax.tree.leaves(members)[0].shape[0]
+
+    def mapped(shared: Any, members: Any) -> list[Tensor]:
+        def of_one(member: Any) -> list[Tensor]:
+            return fn(shared, member)
+
+        if jax.tree.leaves(members)[0].shape[0] == 1:
+            only = of_one(jax.tree.map(lambda t: t[0], members))
+            return [t[None] for t in only]
+        return jax.lax.map(of_one, members) if loop else jax.vmap(of_one)(members)
+
+    if devices() == 1 or count % devices():
+        return mapped(shared, members)
+    of_members = PartitionSpec(_AXIS)
+    return jax.shard_map(
+        mapped,
+        mesh=jax.make_mesh((devices(),), (_AXIS,), (jax.sharding.AxisType.Auto,)),
+        in_specs=(PartitionSpec(), of_members),
+        out_specs=of_members,
+        check_vma=False,
+    )(shared, members)
+
+
+class Repeated:
+    """A step for each of a number of inputs, as one program.
+
+    Args:
+        step: `(shared, each_t)`: reads and assigns variables, returns nothing.
+        variables: All that it assigns.
+        one_step: Whether the program is one step. On CPUs, XLA's convolutions inside a loop of a
+            program run on one thread, four times slower than outside of one.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[Any, Any], None],
+        variables: Sequence[keras.Variable],
+        one_step: bool = False,
+    ) -> None:
+        self._variables = list(variables)
+        self._one_step = one_step
+
+        def values_after(values: list[Tensor], shared: Any, each: Any) -> list[Tensor]:
+            mapping = list(zip(self._variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping) as scope:
+                step(shared, each)
+            return [scope.get_current_value(v) for v in self._variables]
+
+        def run(values: list[Tensor], shared: Any, each: Any) -> list[Tensor]:
+            return jax.lax.scan(lambda v, x: (values_after(v, shared, x), None), values, each)[0]
+
+        self._run = jax.jit(values_after if one_step else run, donate_argnums=0)
+
+    def __call__(self, shared: Any, each: Any) -> None:
+        values = [v.value for v in self._variables]
+        # An array must not be donated twice, and a variable's first value may be another's.
+        known: set[int] = set()
+        for i, value in enumerate(values):
+            if id(value) in known:
+                values[i] = jax.numpy.copy(value)
+            known.add(id(value))
+        inputs = [each]
+        if self._one_step:
+            count = jax.tree.leaves(each)[0].shape[0]
+            inputs = [jax.tree.map(lambda t, i=i: t[i], each) for i in range(count)]
+        for one in inputs:
+            values = self._run(values, shared, one)
+        for variable, value in zip(self._variables, values, strict=True):
+            variable.assign(value)
+
+
+def apply(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: Sequence[Tensor | None],
+    weights: Sequence[keras.Variable],
+) -> None:
+    """Lets the optimizer step. `apply` itself may branch on values, which a trace cannot."""
+    values = optimizer.stateless_apply(
+        [v.value for v in optimizer.variables], list(gradients), [v.value for v in weights]
+    )
+    for variables, new in zip((weights, optimizer.variables), values, strict=True):
+        for variable, value in zip(variables, new, strict=True):
+            variable.assign(value)
+
+
+def is_vectorized(weights: int, convolutional: bool) -> bool:
+    """Whether members with so many weights each are computed at once."""
+    return jax.default_backend() != "cpu" or (weights <= VECTORIZED and not convolutional)
+
+
+def steps_apart(convolutional: bool) -> bool:
+    """Whether a program is one step of one member."""
+    return jax.default_backend() == "cpu" and convolutional and devices() == 1
+
+
+def devices() -> int:
+    """Over how many devices members are shared out; 1 where Keras has a distribution of its own."""
+    distributed = keras.distribution.distribution() is not None or jax.process_count() > 1
+    return 1 if distributed else jax.device_count()
+
+
+def free_memory() -> int:
+    """Bytes that arrays may still take."""
+    free = []
+    for device in jax.local_devices():
+        stats = device.memory_stats() if device.platform != "cpu" else None
+        if not stats or "bytes_limit" not in stats:
+            return available_memory()
+        free.append(stats["bytes_limit"] - stats["bytes_in_use"])
+    return int(np.sum(free))
