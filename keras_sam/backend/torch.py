@@ -76,7 +76,7 @@ def value_and_grad(
 def _by_transform(
     fn: Callable[..., tuple[Tensor, Any]], values: Sequence[Tensor], *args: Any
 ) -> tuple[tuple[Tensor, Any], list[Tensor | None]]:
-    """`value_and_grad` within `torch.vmap`. What the loss does not depend on has a gradient of 0."""
+    """`value_and_grad` within `torch.vmap`; 0 is the gradient of what the loss does not use."""
     structure: Any = None
 
     def tensors_of(values: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:

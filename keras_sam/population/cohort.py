@@ -8,14 +8,15 @@ import numpy as np
 from keras import ops, tree
 
 from keras_sam.backend import keras_internals
-from keras_sam.masks import check_masks
-from keras_sam.population.architecture import check_same, signature, state
+from keras_sam.population.architecture import state
 from keras_sam.population.chunk import Chunk
 from keras_sam.population.data import on_device
 from keras_sam.population.member import Member
 from keras_sam.population.member_model import MemberModel
 from keras_sam.population.plan import plan
 from keras_sam.population.stack import Augment, Prepare, Stack
+from keras_sam.population.starts import Start, Starts, new_network
+from keras_sam.validation import boolean, integer
 
 OPTIONS = (
     "adaptive",
@@ -27,7 +28,6 @@ OPTIONS = (
     "num_batch_splits",
     "perturb",
 )
-Start = tuple[list[np.ndarray], list[np.ndarray]]
 
 
 class Cohort:
@@ -42,6 +42,13 @@ class Cohort:
         vectorize: bool | None,
         options: Mapping[str, Any],
     ) -> None:
+        if not callable(build):
+            raise TypeError(f"`build` must be a function of a seed. Received: `build={build!r}`")
+        for name, function in (("prepare", prepare), ("augment", augment)):
+            if function is not None and not callable(function):
+                raise TypeError(f"`{name}` must be a function. Received: `{name}={function!r}`")
+        chunk = None if chunk is None else integer("chunk", chunk, 1)
+        vectorize = None if vectorize is None else boolean("vectorize", vectorize)
         for name in options:
             if name not in OPTIONS:
                 raise TypeError(
@@ -50,7 +57,7 @@ class Cohort:
                 )
         self.members: tuple[Member, ...] = ()
         self._build, self._options = build, dict(options)
-        self._rules = {"prepare": prepare, "augment": augment}
+        self._prepare, self._augment = prepare, augment
         self._chunk, self._vectorize = chunk, vectorize
         self._models: dict[Any, MemberModel] = {}
         self._stacks: dict[Any, Stack] = {}
@@ -64,22 +71,8 @@ class Cohort:
     def set_members(self, members: Sequence[Member]) -> None:
         """Takes on members at their start."""
         members, self._chunks = _checked_members(members), []
-        self._starts: dict[int, Start] = {}
-        networks: dict[int, keras.Model] = {}
-        for seed in dict.fromkeys(member.seed for member in members):
-            network = self._new_network(seed)
-            own = signature(network)
-            self._signature = own if self._signature is None else self._signature
-            check_same(self._signature, own, seed)
-            self._starts[seed] = _numpy(network.trainable_variables), _numpy(state(network))
-            # Those that masks are named by; the first one becomes a model.
-            if not networks or any(m.masks is not None and m.seed == seed for m in members):
-                networks[seed] = network
-        self._masks = [self._positions(networks, member) for member in members]
-        masked = tuple(
-            any(masks is not None and masks[i] is not None for masks in self._masks)
-            for i in range(len(self._starts[members[0].seed][0]))
-        )
+        self._starts = Starts(self._build, members, self._signature)
+        self._signature, masked = self._starts.signature, self._starts.masked
         self.members, self._saved, self._kept = members, None, {}
         self._kinds: dict[Any, list[int]] = {}
         for place, member in enumerate(members):
@@ -120,7 +113,7 @@ class Cohort:
 
     def network(self, place: int) -> keras.Model:
         """The network of the member at a place."""
-        network = self._new_network(self.members[place].seed)
+        network = new_network(self._build, self.members[place].seed)
         weights, own_state = self._values(place)
         variables = [*network.trainable_variables, *state(network)]
         for variable, value in zip(variables, [*weights, *own_state], strict=True):
@@ -181,8 +174,14 @@ class Cohort:
                 )
                 key = (kind, len(own), how.loop, how.one_step, rates)
                 if key not in self._stacks:
-                    arguments = {"loop": how.loop, "one_step": how.one_step, **self._rules}
-                    self._stacks[key] = Stack(model, len(own), **arguments)
+                    self._stacks[key] = Stack(
+                        model,
+                        len(own),
+                        loop=how.loop,
+                        one_step=how.one_step,
+                        prepare=self._prepare,
+                        augment=self._augment,
+                    )
                     if self._compiled is not None:
                         self._stacks[key].compile(self._compiled[0](), *rates)
                 weights, own_state = self._stacked(model, own)
@@ -209,7 +208,7 @@ class Cohort:
                 own_state.append(np.stack([of_member[i] for _, of_member in members]))
             elif id(variable) in of_masks:
                 i = of_masks[id(variable)]
-                own_state.append(np.stack([self._mask(place, i) for place in places]))
+                own_state.append(np.stack([self._starts.mask(place, i) for place in places]))
                 weights[i] = np.where(own_state[-1], weights[i], np.zeros_like(weights[i]))
             else:
                 start = ops.convert_to_numpy(variable)
@@ -220,17 +219,12 @@ class Cohort:
         """Weights and state of a member as they are now."""
         chunk = next((c for c in self._chunks if place in c.places), None)
         if chunk is None:
-            return self._kept.get(place) or self._starts[self.members[place].seed]
+            return self._kept.get(place) or self._starts[place]
         stack, values, own = chunk.stack, chunk.values(), chunk.places.index(place)
         weights = [value[own] for value in values[: len(stack.weights)]]
         of_state = values[len(weights) : len(weights) + len(stack.state)]
         found = {id(v): i for i, v in enumerate(stack.model.own_state)}
         return weights, [of_state[found[id(v)]][own] for v in state(stack.model.model)]
-
-    def _mask(self, place: int, i: int) -> np.ndarray:
-        masks = self._masks[place]
-        shape = self._starts[self.members[place].seed][0][i].shape
-        return np.ones(shape, bool) if masks is None or masks[i] is None else masks[i]
 
     def _drop_stacks(self) -> None:
         """Forgets all but weights and state."""
@@ -244,7 +238,7 @@ class Cohort:
         options = dict(self._options)
         if member.method is not None:
             options["method"] = member.method
-        network = self._new_network(member.seed)
+        network = new_network(self._build, member.seed)
         model = MemberModel(network, 1.0 if is_sam else 0.0, **(options if is_sam else {}))
         if any(masked):
             pairs = zip(masked, model.trainable_variables, strict=True)
@@ -256,35 +250,8 @@ class Cohort:
 
     def _compile_model(self, model: MemberModel) -> None:
         assert self._compiled is not None
-        # What steps is the optimizer of a stack; the model's own tells of loss scaling: there is none.
+        # It is the optimizer of a stack that steps; this one tells that there is no loss scaling.
         model.compile(keras.optimizers.SGD(0.0), jit_compile=False, **self._compiled[1])
-
-    def _new_network(self, seed: int) -> keras.Model:
-        network = self._build(seed)
-        if not isinstance(network, keras.Model):
-            raise TypeError(f"`build` must return a keras.Model. Received: {network!r}")
-        if not network.built:
-            raise ValueError(
-                "`build` must return a network whose weights exist: call it on a batch first. "
-                f"Received: {network.name!r}, which is not built"
-            )
-        constrained = [v.path for v in network.trainable_variables if v.constraint is not None]
-        if constrained:
-            raise ValueError(
-                "`build` must make networks without constraints of weights, which would look across "
-                f"members. Received: constraints of {constrained}"
-            )
-        return network
-
-    def _positions(
-        self, networks: Mapping[int, keras.Model], member: Member
-    ) -> list[np.ndarray | None] | None:
-        """A member's masks in the order of the trainable weights."""
-        if member.masks is None:
-            return None
-        network = networks[member.seed]
-        named = check_masks(member.masks, network.trainable_variables, network.trainable_variables)
-        return [named.get(v.path) for v in network.trainable_variables]
 
     def _example(self, pool: Any, rows: np.ndarray, draws: Any, own_y: Any) -> Any:
         """A batch as networks get it, from which Keras builds loss and metrics."""
@@ -293,10 +260,10 @@ class Cohort:
         )
         if own_y is not None:
             y = tree.map_structure(lambda t: ops.take(on_device(t[0]), rows[0, 0], axis=0), own_y)
-        if self._rules["augment"] is not None and draws is not None:
-            x = self._rules["augment"](x, ops.convert_to_tensor(draws[0, 0]))
-        if self._rules["prepare"] is not None:
-            x = self._rules["prepare"](x)
+        if self._augment is not None and draws is not None:
+            x = self._augment(x, ops.convert_to_tensor(draws[0, 0]))
+        if self._prepare is not None:
+            x = self._prepare(x)
         return x, y, sample_weight
 
 
@@ -315,7 +282,3 @@ def _checked_members(members: Any) -> tuple[Member, ...]:
                 f"Received: {member!r} more than once"
             )
     return members
-
-
-def _numpy(variables: Sequence[keras.Variable]) -> list[np.ndarray]:
-    return [np.array(ops.convert_to_numpy(v)) for v in variables]

@@ -1,5 +1,6 @@
 """Data of a population: checked, on the device, in each member's order."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ from keras import ops, tree
 from keras_sam.validation import integer
 
 
-def checked(x: Any, y: Any, sample_weight: Any, batch_size: Any) -> int:
+def checked(x: Any, y: Any, sample_weight: Any = None, batch_size: Any = 1) -> int:
     """The number of examples, if all arrays have it and it is not below the batch size.
 
     Raises:
@@ -48,6 +49,27 @@ def own_order(seed: int, epoch: int, examples: int, shuffle: bool) -> np.ndarray
     if not shuffle:
         return np.arange(examples, dtype="int32")
     return np.random.default_rng([seed, epoch]).permutation(examples).astype("int32")
+
+
+def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Rows (members, n) as batches (members, steps, batch), the last, smaller one apart."""
+    full = rows.shape[1] // batch_size * batch_size
+    batches = [rows[:, :full].reshape(len(rows), -1, batch_size)] if full else []
+    return batches if full == rows.shape[1] else [*batches, rows[:, None, full:]]
+
+
+def of_places(values: Any, places: Sequence[int]) -> Any:
+    """Some members' part of arrays with a first axis of members; `None` stays `None`."""
+    return tree.map_structure(lambda a: None if a is None else np.asarray(a)[places], values)
+
+
+def in_order(parts: Sequence[tuple[Sequence[int], Any]]) -> Any:
+    """Joins what was computed for some members each: pairs of places and nests of arrays."""
+    order = np.argsort(np.concatenate([places for places, _ in parts]))
+    return tree.map_structure(
+        lambda *arrays: np.concatenate([ops.convert_to_numpy(a) for a in arrays])[order],
+        *[nest for _, nest in parts],
+    )
 
 
 def all_rows(pool: Any, members: int) -> np.ndarray:

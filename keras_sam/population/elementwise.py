@@ -1,4 +1,4 @@
-"""Optimizers that treat every entry of a weight by itself, so that they may step a stack of weights.
+"""Optimizers that treat every entry of a weight by itself, and so may step a stack of weights.
 
 The weights of all members, stacked along a first axis, are one weight to an ordinary optimizer.
 Where each entry's update depends on that entry alone it does to each member what it would do to it

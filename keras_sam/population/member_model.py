@@ -34,10 +34,6 @@ class MemberModel(SAMModel):
         self._take: Callable[[list[Tensor | None]], None] | None = None
 
     @property
-    def rho(self) -> Any:
-        return self._rho
-
-    @property
     def own_state(self) -> list[keras.Variable]:
         """All state but that of metrics."""
         metrics = {id(v) for v in self.metrics_variables}

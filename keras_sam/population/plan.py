@@ -64,8 +64,9 @@ def plan(
         needed = _SLOTS * size * members + working * (2 if loop else min(wanted, members))
         remedy = f"`chunk={fitting}` fits." if fitting > 0 else "Not even `chunk=1` fits."
         raise NotEnoughMemoryError(
-            f"{members} members, {min(wanted, members)} at once, would need {needed / 2**30:.3g} GiB of "
-            f"memory, and {programs.free_memory() / 2**30:.3g} GiB are available. {remedy} "
+            f"{members} members, {min(wanted, members)} at once, would need "
+            f"{needed / 2**30:.3g} GiB of memory, and {programs.free_memory() / 2**30:.3g} GiB are "
+            f"available. {remedy} "
             f"Received: `chunk={chunk}`, `batch_size={batch_size}`"
         )
     chunks = math.ceil(members / min(wanted, members))

@@ -5,10 +5,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops, tree
+from keras import tree
 
 from keras_sam.population.cohort import Cohort
-from keras_sam.population.data import all_rows, checked, on_device, own_order
+from keras_sam.population.data import (
+    all_rows,
+    batches_of,
+    checked,
+    in_order,
+    of_places,
+    on_device,
+    own_order,
+)
 from keras_sam.population.elementwise import optimizer_maker
 from keras_sam.population.member import Member
 from keras_sam.population.stack import Augment, Prepare
@@ -20,25 +28,23 @@ Values = dict[str, np.ndarray]
 class Population:
     """Trains members of one architecture as one model, whose weights have one more axis.
 
-    A member's step is SAMModel's, mapped over that axis inside of one program: its weights, batches,
+    A member's step is SAMModel's, mapped over that axis inside of one program: weights, batches,
     batch statistics, random states and metrics are its own, and come out as if it had been trained
-    alone, to rounding. Small members are computed at once, large ones one after the other inside of
-    the program (from tens of thousands of weights on, or with convolutions, on a CPU), in chunks
-    that the memory has room for. Members of rho 0 are computed apart from the others, in one pass.
-    On JAX the members are shared out over all devices that divide their number.
+    alone, to rounding. Small members are computed at once, large ones (on a CPU from tens of
+    thousands of weights on, or with convolutions) one after the other inside of the program, in
+    chunks that the memory has room for; those of rho 0 apart from the others, in one pass. On JAX
+    members are shared out over all devices that divide their number.
 
     Args:
         build: From a seed, an int, to a new `keras.Model`, built, whose initial weights and random
-            states the seed alone fixes. Called once for each seed, and once for each kind of member.
+            states the seed alone fixes. Called once for each seed, and for each kind of member.
         members: What differs: a sequence of `Member`.
-        prepare: From raw rows of a batch to the network's inputs, in `keras.ops`, inside of the
+        prepare: From a batch of raw rows to the network's inputs, in `keras.ops`, inside of the
             program. Defaults to `None`, the rows themselves.
-        augment: From raw rows of a batch and the `draws` of `train_epoch` to raw rows, in training
+        augment: From a batch of raw rows and the `draws` of `train_epoch` to raw rows, in training
             only. Defaults to `None`.
-        chunk: How many members one program holds. Defaults to `None`, as many as there is memory
-            for.
-        vectorize: Whether members are computed at once, or one after the other. Defaults to `None`,
-            decided by their size.
+        chunk: How many members one program holds. Defaults to `None`, what the memory has room for.
+        vectorize: Whether members are computed at once. Defaults to `None`, by their size.
         **options: Those of SAMModel that all members share: `method`, `normalize`, `adaptive`,
             `perturb`, `geometry`, `eta`, `ascent_steps`, `num_batch_splits`.
 
@@ -82,13 +88,6 @@ class Population:
         vectorize: bool | None = None,
         **options: Any,
     ) -> None:
-        if not callable(build):
-            raise TypeError(f"`build` must be a function of a seed. Received: `build={build!r}`")
-        for name, function in (("prepare", prepare), ("augment", augment)):
-            if function is not None and not callable(function):
-                raise TypeError(f"`{name}` must be a function. Received: `{name}={function!r}`")
-        chunk = None if chunk is None else integer("chunk", chunk, 1)
-        vectorize = None if vectorize is None else boolean("vectorize", vectorize)
         self._cohort = Cohort(build, prepare, augment, chunk, vectorize, options)
         self._cohort.set_members(members)
         self._epoch = 0
@@ -112,10 +111,7 @@ class Population:
             optimizer: A Keras optimizer that treats every entry of a weight by itself (SGD, Adam,
                 AdamW, RMSprop, Lion, Adagrad, Adadelta, Adamax, Nadam, Ftrl,
                 `keras_sam.optimizers.SGD`), its name, or a function that makes one.
-            loss: As in Keras, like the following.
-            loss_weights: As in Keras.
-            metrics: As in Keras.
-            weighted_metrics: As in Keras.
+            loss: As in Keras, like all that follow.
 
         Raises:
             TypeError: If `optimizer` is none.
@@ -169,18 +165,15 @@ class Population:
         pool = on_device((x, y, sample_weight))
         held_out = None
         if validation_data is not None:
-            checked(*validation_data, *[None] * (3 - len(validation_data)), 1)
+            checked(*validation_data)
             held_out = on_device(validation_data)
         history: dict[str, list[np.ndarray]] = {}
         for _ in range(epochs):
             rows = np.stack(
                 [own_order(m.seed, self._epoch, examples, shuffle) for m in self.members]
             )
-            full = examples // batch_size * batch_size
-            batches = [rows[:, :full].reshape(len(rows), -1, batch_size)]
-            if full < examples:
-                batches.append(rows[:, None, full:])
-            logs = self._train(pool, batches, [None] * len(batches), None)
+            batches = batches_of(rows, batch_size)
+            logs = self._pass(pool, batches, None, None, training=True)
             if held_out is not None:
                 logs |= {f"val_{k}": v for k, v in self.evaluate(*held_out).items()}
             for name, values in logs.items():
@@ -219,7 +212,8 @@ class Population:
                 f"`order` must be of shape (members, steps, batch) with {len(self.members)} "
                 f"members. Received: `order` of shape {order.shape}"
             )
-        return self._train(on_device((x, y, sample_weight)), [order], [draws], own_y)
+        pool = on_device((x, y, sample_weight))
+        return self._pass(pool, [order], draws, own_y, training=True)
 
     def evaluate(
         self,
@@ -246,19 +240,8 @@ class Population:
         """
         pool = on_device((x, y, sample_weight))
         rows = all_rows(pool, len(self.members)) if rows is None else np.asarray(rows, "int32")
-        batch_size = min(integer("batch_size", batch_size, 1), rows.shape[1])
-        full = rows.shape[1] // batch_size * batch_size
-        batches = [rows[:, :full].reshape(len(rows), -1, batch_size)]
-        if full < rows.shape[1]:
-            batches.append(rows[:, None, full:])
-        results = []
-        for chunk in self._cohort.chunks(pool, batches[0], None, own_y):
-            stack = chunk.load()
-            stack.reset_metrics()
-            for batch in batches:
-                stack.test(pool, _of(own_y, chunk.places), batch[chunk.places])
-            results.append((chunk.places, stack.result()))
-        return self._joined(results)
+        batches = batches_of(rows, integer("batch_size", batch_size, 1))
+        return self._pass(pool, batches, None, own_y, training=False)
 
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """The outputs of all members for the same inputs.
@@ -271,20 +254,11 @@ class Population:
             NumPy arrays as the network's outputs, with a leading axis of members.
         """
         x = on_device(x)
-        examples = len(tree.flatten(x)[0])
         parts = []
-        for start in range(0, examples, integer("batch_size", batch_size, 1)):
+        for start in range(0, len(tree.flatten(x)[0]), integer("batch_size", batch_size, 1)):
             batch = tree.map_structure(lambda t, a=start: t[a : a + batch_size], x)
-            by_chunk = [
-                (chunk.places, chunk.load().predict(batch)) for chunk in self._cohort.any_chunks()
-            ]
-            places = np.argsort(np.concatenate([p for p, _ in by_chunk]))
-            parts.append(
-                tree.map_structure(
-                    lambda *t, p=places: np.concatenate([ops.convert_to_numpy(a) for a in t])[p],
-                    *[outputs for _, outputs in by_chunk],
-                )
-            )
+            chunks = self._cohort.any_chunks()
+            parts.append(in_order([(c.places, c.load().predict(batch)) for c in chunks]))
         return tree.map_structure(lambda *t: np.concatenate(t, axis=1), *parts)
 
     def network(self, i: int) -> keras.Model:
@@ -313,29 +287,14 @@ class Population:
         self._epoch = int(states.pop("epoch"))
         self._cohort.set_states(states)
 
-    def _train(
-        self, pool: Any, batches: Sequence[np.ndarray], draws: Sequence[Any], own_y: Any
-    ) -> Values:
+    def _pass(self, pool: Any, batches: Any, draws: Any, own_y: Any, training: bool) -> Values:
         results = []
-        for chunk in self._cohort.chunks(pool, batches[0], draws[0], own_y):
+        for chunk in self._cohort.chunks(pool, batches[0], draws, own_y):
             stack = chunk.load()
             stack.reset_metrics()
-            for rows, drawn in zip(batches, draws, strict=True):
-                own = (_of(own_y, chunk.places), rows[chunk.places], _of(drawn, chunk.places))
-                stack.train(pool, *own)
+            own, drawn = of_places((own_y, draws), chunk.places)
+            for rows in batches:
+                stack.run(pool, own, rows[chunk.places], drawn, training)
             results.append((chunk.places, stack.result()))
-        self._epoch += 1
-        return self._joined(results)
-
-    def _joined(self, results: Sequence[tuple[list[int], Values]]) -> Values:
-        places = np.argsort(np.concatenate([places for places, _ in results]))
-        return {
-            name: np.concatenate([values[name] for _, values in results])[places]
-            for name in results[0][1]
-        }
-
-
-def _of(values: Any, places: Sequence[int]) -> Any:
-    if values is None:
-        return None
-    return tree.map_structure(lambda array: np.asarray(array)[places], values)
+        self._epoch += training
+        return in_order(results)

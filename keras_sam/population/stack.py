@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops, tree
 
 from keras_sam.backend import compiled, programs, read
+from keras_sam.population.data import on_device
 from keras_sam.population.elementwise import own_rates
 from keras_sam.population.member_model import MemberModel
 
@@ -84,24 +85,23 @@ class Stack:
             start = ops.convert_to_numpy(variable)
             stacked.assign(np.broadcast_to(start, stacked.shape))
 
-    def train(self, pool: Any, own_y: Any, rows: np.ndarray, draws: np.ndarray | None) -> None:
-        """Steps on each of the batches.
+    def run(
+        self, pool: Any, own_y: Any, rows: np.ndarray, draws: np.ndarray | None, training: bool
+    ) -> None:
+        """Steps on each of the batches, or adds an evaluation of each to the metrics.
 
         Args:
             pool: All examples, `(x, y, sample_weight)`.
             own_y: `(size, examples)`, in place of y, or `None`.
             rows: `(size, steps, batch)`.
-            draws: `(size, steps, batch, k)`, or `None`.
+            draws: `(size, steps, batch, ...)`, or `None`.
+            training: Whether to train.
         """
-        each = {"rows": np.swapaxes(rows, 0, 1)}
+        each = {"rows": rows.astype("int32")}
         if draws is not None:
-            each["draws"] = np.swapaxes(draws, 0, 1)
-        self._train(_shared(pool, own_y), tree.map_structure(ops.convert_to_tensor, each))
-
-    def test(self, pool: Any, own_y: Any, rows: np.ndarray) -> None:
-        """Adds an evaluation of each batch to the metrics; arguments as for `train`."""
-        rows = ops.convert_to_tensor(np.swapaxes(rows, 0, 1))
-        self._test(_shared(pool, own_y), {"rows": rows})
+            each["draws"] = draws
+        each = {k: ops.convert_to_tensor(np.swapaxes(v, 0, 1)) for k, v in each.items()}
+        (self._train if training else self._test)(_shared(pool, own_y), each)
 
     def predict(self, x: Any) -> Any:
         """Outputs of all members for the same inputs, with a leading axis of members."""
@@ -220,9 +220,9 @@ class Stack:
 
 
 def _shared(pool: Any, own_y: Any) -> dict[str, Any]:
-    """The data that all members take their batches from, by name; what there is none of, left out."""
+    """The data that members take their batches from, by name; without what there is none of."""
     x, y, sample_weight = pool
-    shared = {"x": x, "y": y, "sample_weight": sample_weight, "own_y": own_y}
+    shared = {"x": x, "y": y, "sample_weight": sample_weight, "own_y": on_device(own_y)}
     return {name: value for name, value in shared.items() if value is not None}
 
 

@@ -12,7 +12,7 @@ from keras_sam.memory import available_memory
 
 Tensor = Any
 
-# Weights a member up to which it is vectorised on a CPU. SAM steps of digits MLPs there, 25 members,
+# Weights a member up to which it is vectorised on a CPU. SAM steps of digits MLPs, 25 members, on
 # 2 cores, ms a member-step vectorised and looped: .087 .152 (2,370 weights), .257 .262 (13,050),
 # 1.48 1.38 (109,770; on another machine the loop won by far). On accelerators always.
 VECTORIZED = 20_000
