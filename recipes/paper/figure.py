@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from recipes.paper.rows_size import ATARI, SYNTHETIC, paper_of
+from recipes.paper.rows_size import SYNTHETIC, paper_of
 from recipes.paper.sample import Draw, Point, Sample, changes, gains
 from recipes.paper.study import Study
 from recipes.reporting.axes import FIXED, PAPER, SAM, curve, finish
@@ -83,7 +83,8 @@ PANELS = (
         paper_of("molecules_gcn"),
         {"ours": ("molecules_gcn", gains())},
     ),
-    Panel("Atari, CNN", "gain, score", ATARI),
+    Panel("Atari, CNN", "gain, score", paper_of("atari_ppo")),
+    Panel("MinAtar, CNN", "gain, score", None, {"ours": ("minatar_ppo", gains())}),
 )
 
 

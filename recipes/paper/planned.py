@@ -138,6 +138,11 @@ PLANNED = (
         3,
     ),
     Planned(
+        "minatar_ppo",
+        ("python -m tuning.rho_search minatar_ppo --widths 0.25 0.5 1 --rhos 0.01 0.03 --seeds 3",),
+        20,
+    ),
+    Planned(
         "cifar10_resnet18",
         (
             "python -m tuning.rho_search cifar10_resnet18 --widths 4 8 --rhos 0.02 0.05 0.1 "

@@ -18,7 +18,8 @@ TRIED = (
     "had one. It has none now; `keras_sam.check_model` finds such layers.",
     "**SST-2**: 130 steps at 128 units took 20 s of one core and had not begun to learn (49 %). "
     "**Part-of-speech tags**: one epoch of a small tagger, no accuracy. **Molecules**: one epoch, "
-    "average precision .68, without SAM. **Atari**: nothing but the environment's speed.",
+    "average precision .68, without SAM. **Atari**: "
+    "nothing but the environment's speed.",
     "**Normalised SAM and the theorems**: it does not converge linearly, see question 1.",
     "**The gain of teacher and student** grows at the last epoch (a prototype: .036, .046, .087), "
     "at the epoch selected on validation it does not (.035, .021, .040), and with a learning rate "
