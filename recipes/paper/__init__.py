@@ -8,10 +8,10 @@
 belong here, and what they cost. When one has run:
 
     python -m tuning.rho_search digits --seeds 10 --output runs/digits
-    python -m recipes.paper --add runs/digits --as digits      # writes docs/results/digits.json
+    python -m recipes.paper --add runs/digits --as digits      # docs/results/digits.json and page
     python -m recipes.theory.stability
     python -m recipes.paper --add runs/theory/stability --as stability
-    python -m recipes.paper                                    # docs/paper.md and docs/paper.png
+    python -m recipes.paper                                    # docs/paper.md and .png alone
     python -m recipes.paper --check                            # are they those of the records?
 
 A result file is strict JSON:

@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=pathlib.Path,
         nargs="+",
         metavar="FOLDER",
-        help="keep what was recorded below these folders, or in a file of step times",
+        help="keep what was recorded below these folders, or in a file of step times, and make the "
+        "page anew",
     )
     parser.add_argument("--as", dest="name", help="the study's name, one of --commands or new")
     parser.add_argument(
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _print_commands(parsed.docs)
         elif parsed.add:
             _add(parsed.add, parsed.name, parsed.command or (), parsed.docs)
+            _make(parsed.docs)
         elif parsed.check:
             _check(parsed.docs)
         else:

@@ -18,7 +18,7 @@ _HEAD = ("claim", "the paper's number", "ours", "command", "hardware, time", "ve
 
 def page(studies: Mapping[str, Study]) -> str:
     """All of `docs/paper.md`."""
-    parts = [_intro(studies)]
+    parts = [_intro(studies), _glance(studies)]
     for title, rows in SECTIONS.items():
         lines = [f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
         lines += [f"| {' | '.join(map(_cell, cells(row, studies)))} |" for row in rows]
@@ -86,6 +86,15 @@ fails where the two disagree. Verdicts are applied by code:
   weights, batches and splits.
 
 ![gain against the number of weights, the paper's beside ours]({FIGURE})"""
+
+
+def _glance(studies: Mapping[str, Study]) -> str:
+    rows = [["claim", "verdict"]]
+    for title, some in SECTIONS.items():
+        rows.append([f"**[{title}](#{title.lower().replace(' ', '-')})**", ""])
+        rows += [[f"{row.place}: {row.claim}", row.verdict(studies)] for row in some]
+    lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    return "\n".join(["## At a glance\n", lines[0], "|---|---|", *lines[1:]])
 
 
 def _studies(studies: Mapping[str, Study]) -> str:
