@@ -95,7 +95,7 @@ ROWS = (
         ),
     ),
     Row(
-        "without weight decay",
+        "weight decay",
         "without weight decay the gain fades or reverses",
         "not stated in numbers",
         (
@@ -121,8 +121,8 @@ ROWS = (
         ),
     ),
     Row(
-        "without early stopping",
-        "reported at the last epoch the gain fades or reverses",
+        "early stopping",
+        "without it, reported at the last epoch the gain fades or reverses",
         "not stated in numbers",
         (
             _last("digits", "digits"),
@@ -148,7 +148,7 @@ ROWS = (
         'judged "does not show"',
     ),
     Row(
-        "beside the paper: kinds of SAM",
+        "kinds of SAM (not in the paper)",
         "unnormalised SAM, which the theory is about, and ASAM gain as normalised SAM does",
         "not stated",
         tuple(

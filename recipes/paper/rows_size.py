@@ -68,14 +68,14 @@ def _error(report: str, **where: Any) -> Check:
 
 ROWS = (
     Row(
-        "gain against size: synthetic regression",
+        "synthetic regression",
         "a two-layer student of 10k to 102k weights: SAM's lead in test loss grows",
         reported(SYNTHETIC, "+.3f"),
         (_error("last"), _error("selected")),
         note="y is SGD's test error less SAM's; x is the number of hidden units",
     ),
     Row(
-        "gain against size: MNIST, perceptron",
+        "MNIST, perceptron",
         "the gain in test accuracy grows from 61k to 5.4M weights",
         reported(paper_of("mnist")),
         grows("mnist_noise", label_noise=0.0),
@@ -85,7 +85,7 @@ ROWS = (
         "+0.09 ± 0.04 at 61k, 126k, 267k, 1.43M",
     ),
     Row(
-        "beside the paper: 8x8 digits, perceptron",
+        "8x8 digits, perceptron (not in the paper)",
         "the same on the smallest real images that need no download",
         "-",
         grows("digits"),
@@ -94,7 +94,7 @@ ROWS = (
         "109,770 weights",
     ),
     Row(
-        "gain against size: CIFAR-10, ResNet-18",
+        "CIFAR-10, ResNet-18",
         "the gain in test accuracy grows from 45k to 45M weights",
         reported(paper_of("cifar10_resnet18")),
         (*grows("cifar10_resnet18"), *grows("cifar10_resnet18_gpu")),
@@ -105,7 +105,7 @@ ROWS = (
         "were wrong on some CPUs (oneDNN). Our images are decoded from JPEG copies",
     ),
     Row(
-        "gain against size: ImageNet, ResNet-50",
+        "ImageNet, ResNet-50",
         "the gain in test accuracy grows from 2.0M to 25.6M weights",
         reported(paper_of("imagenet_resnet50")),
         unaffordable="`python -m tuning.rho_search imagenet_resnet50 --rhos 0.05 --seeds 1 "
@@ -113,7 +113,7 @@ ROWS = (
         "trainings each: weeks of one GPU; and the images are not ours to have here",
     ),
     Row(
-        "gain against size: part-of-speech tags, Transformer",
+        "part-of-speech tags, Transformer",
         "the gain over AdamW grows from 5.5M to 51.3M weights",
         reported(paper_of("tagging_transformer")),
         unaffordable="`python -m tuning.rho_search tagging_transformer --seeds 3`: an epoch of "
@@ -122,7 +122,7 @@ ROWS = (
         note="no study of it was made; 90.1 % is what the most frequent tag of a word gives",
     ),
     Row(
-        "gain against size: SST-2, LSTM",
+        "SST-2, LSTM",
         "the gain in test accuracy grows from 0.5M to 15.1M weights",
         reported(paper_of("sst2_lstm")),
         unaffordable="`python -m tuning.rho_search sst2_lstm --seeds 3`: an epoch of SAM at 128 "
@@ -130,7 +130,7 @@ ROWS = (
         note="tried: 130 steps at 128 units, which had not begun to learn (49 %)",
     ),
     Row(
-        "gain against size: molecules, graph network",
+        "molecules, graph network",
         "the gain in average precision over Adam grows from 0.2M to 2.7M weights",
         reported(paper_of("molecules_gcn")),
         grows("molecules_gcn"),
@@ -139,7 +139,7 @@ ROWS = (
         "widths, 6 radii: days",
     ),
     Row(
-        "gain against size: Atari, CNN",
+        "Atari, CNN",
         "the gain in score over Adam grows from 0.4M to 6.7M weights",
         reported(paper_of("atari_ppo"), "+.0f"),
         grows("minatar_ppo"),
@@ -149,7 +149,7 @@ ROWS = (
         "with SAM (score 5.4 after 139k steps, rho 0.01, one seed)",
     ),
     Row(
-        "the exception: CIFAR-10, vision transformer",
+        "CIFAR-10, vision transformer, the exception",
         "the gain fades beyond 209k weights",
         "grows up to about 209k weights, then fades",
         unaffordable="`python -m tuning.rho_search cifar10_vit --seeds 3`: 200 epochs of 6 widths "
