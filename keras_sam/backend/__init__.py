@@ -5,6 +5,8 @@ with the same names:
 
     value_and_grad(fn, own)  fn(values, *args) -> (loss, aux); returns ((loss, aux), gradients);
                           refuses an fn that reads one of the variables `own` itself
+    in_place(fn, weights, state)  fn() and its gradient as Keras's own training takes it, by the
+                          variables' own values; `state` is what fn may assign
     hessian_vector_product(fn)    fn as above; returns products(values, vectors, *args)
     vectorized_map(fn, elements)  fn of each element, at once; one by one where that is impossible
     compiled(fn)          fn, traced or compiled once for all calls of the same shapes
@@ -33,6 +35,7 @@ if keras.backend.backend() not in ("tensorflow", "jax", "torch"):
 framework = importlib.import_module(f"{__name__}.{keras.backend.backend()}")
 
 value_and_grad = framework.value_and_grad
+in_place = framework.in_place
 hessian_vector_product = framework.hessian_vector_product
 vectorized_map = framework.vectorized_map
 compiled = framework.compiled

@@ -30,6 +30,24 @@ def value_and_grad(
     return wrapped
 
 
+def in_place(
+    fn: Callable[[], Tensor], weights: Sequence[keras.Variable], state: Sequence[keras.Variable]
+) -> tuple[Tensor, list[Tensor]]:
+    """`fn()` and its gradient by the weights, by Keras's own scope; `state` is then assigned."""
+
+    def scoped(values: list[Tensor]) -> tuple[Tensor, list[Tensor | None]]:
+        with keras.StatelessScope(zip(weights, values, strict=True), collect_losses=True) as scope:
+            loss = fn()
+        return loss, [scope.get_current_value(variable) for variable in state]
+
+    values = [weight.value for weight in weights]
+    (loss, new), gradients = jax.value_and_grad(scoped, has_aux=True)(values)
+    for variable, value in zip(state, new, strict=True):
+        if value is not None:
+            variable.assign(value)
+    return loss, gradients
+
+
 def dense(tensor: Tensor) -> Tensor:
     """The same tensor: gradients are never sparse here."""
     return tensor

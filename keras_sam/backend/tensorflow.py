@@ -45,6 +45,15 @@ def value_and_grad(
     return wrapped
 
 
+def in_place(
+    fn: Callable[[], Tensor], weights: Sequence[keras.Variable], state: Sequence[keras.Variable]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """`fn()` and its gradient by the weights, which it reads, and may assign, themselves."""
+    with tf.GradientTape() as tape:
+        loss = fn()
+    return loss, tape.gradient(loss, list(weights))
+
+
 def dense(tensor: Tensor) -> Tensor:
     """The same tensor, without the repeated rows that an Embedding's gradient has."""
     return tf.convert_to_tensor(tensor) if isinstance(tensor, tf.IndexedSlices) else tensor

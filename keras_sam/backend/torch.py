@@ -94,6 +94,15 @@ def _by_transform(
     return (loss, aux), gradients
 
 
+def in_place(
+    fn: Callable[[], Tensor], weights: Sequence[keras.Variable], state: Sequence[keras.Variable]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """`fn()` and its gradient by the weights, which it reads, and may assign, themselves."""
+    with torch.enable_grad():
+        loss = fn()
+    return loss.detach(), _gradients([loss], [weight.value for weight in weights])
+
+
 def dense(tensor: Tensor) -> Tensor:
     """The same tensor, without the repeated rows that an embedding's gradient may have."""
     return tensor.to_dense() if tensor.is_sparse else tensor
