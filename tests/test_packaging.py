@@ -29,12 +29,15 @@ def test_one_version_everywhere():
     assert f"\nversion: {keras_sam.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
-def test_every_import_is_declared():
+def requirements(*extras):
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    extras = setup["options.extras_require"]
-    required = f"{setup['options']['install_requires']}{extras['jax']}{extras['torch']}"
-    names = re.findall(r"^[A-Za-z_-]+", required, re.MULTILINE)
+    texts = [setup["options.extras_require"][extra] for extra in extras]
+    return "\n".join([setup["options"]["install_requires"], *texts]).split("\n")
+
+
+def test_every_import_is_declared():
+    names = re.findall(r"^[A-Za-z_-]+", "\n".join(requirements("jax", "torch")), re.MULTILINE)
     declared = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
     modules = {
         name.split(".")[0]

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from recipes.minima.report import by_rho, diverged
 from recipes.reporting.axes import SAM
+from recipes.reporting.figures import WIDTH
 from recipes.reporting.outcome import standard_error
-from recipes.reporting.titles import count
+from recipes.reporting.titles import count, wrapped
 from recipes.running.experiment import Result
 
 
@@ -22,8 +23,9 @@ def figure(results: Sequence[Result]) -> Figure:
     groups = [(rho, group) for rho, group in groups if group]
     rhos = [rho for rho, _ in groups]
     positive = [rho for rho in rhos if rho > 0]
-    drawn = Figure(figsize=(12, 3.6), layout="constrained")
-    panels = drawn.subplots(1, 3)
+    drawn = Figure(figsize=(WIDTH, 6), layout="constrained", facecolor="white")
+    *panels, spare = drawn.subplots(2, 2).flat
+    spare.remove()
     for axes, (name, label) in zip(
         panels,
         [("lambda_max", "largest eigenvalue"), ("trace", "trace"), ("s_2", "non-uniformity $s_2$")],
@@ -48,9 +50,10 @@ def figure(results: Sequence[Result]) -> Figure:
         for axes in panels:
             axes.set_ylim(bottom=0)
         seeds = max(len(group) for _, group in groups)
-        drawn.suptitle(
+        title = (
             f"{one.dataset}, {one.train_size} examples, width {one.width:g}, learning rate "
             f"{one.learning_rate:g}: minima of SGD and SAM, {count(seeds, 'seed')}, "
             "bars: standard error"
         )
+        drawn.suptitle(wrapped(title, WIDTH), fontsize="medium")
     return drawn

@@ -27,7 +27,7 @@ from recipes.reporting.axes import (
 from recipes.reporting.comparison import Comparison, fixed_rho
 from recipes.reporting.outcome import RhoResult, standard_error
 from recipes.reporting.table import varying
-from recipes.reporting.titles import baseline, paper_gain, seeds, settings, subject
+from recipes.reporting.titles import baseline, paper_gain, seeds, settings, subject, wrapped
 from recipes.running.metric import Metric
 
 EPOCHS = {
@@ -35,6 +35,7 @@ EPOCHS = {
     "last": "last epoch",
     "best_test": "epoch best on test, as the paper's code reports",
 }
+WIDTH = 6.4  # Inches. Letters of 10 points are then read on a phone, too.
 # Which result of a comparison is drawn, and what of it: a mean and its standard error.
 Of: TypeAlias = Callable[[Comparison], RhoResult | None]
 Value: TypeAlias = Callable[[RhoResult, Metric], tuple[float, float]]
@@ -76,7 +77,8 @@ def draw(
             path.parent.mkdir(parents=True, exist_ok=True)
             drawn = figure(group, report=report)
             if apart:
-                drawn.suptitle(f"{drawn.get_suptitle()}; {', '.join(apart)}")
+                title = f"{drawn.get_suptitle()}; {', '.join(apart)}"
+                drawn.suptitle(wrapped(title, WIDTH), fontsize="medium")
             drawn.savefig(path, dpi=150)
             paths.append(path)
     return paths
@@ -94,8 +96,7 @@ def size_figure(
         rule: If not `None`, a fitted rule from parameters to rho, drawn beside the best rhos.
         report: Which epoch they are of. Defaults to "selected".
     """
-    figure = _figure(found, rows=2, columns=3, report=report)
-    (curves, gain, best_rho), (accuracy, gains, loss) = figure.subplots(2, 3)
+    figure, (curves, gain, best_rho, loss, accuracy, gains) = _figure(found, 6, report)
     metric, plain, rhos = found[0].metric, baseline(found), _rhos(found)
     sizes = [float(comparison.parameters) for comparison in found]
 
@@ -148,9 +149,8 @@ def size_figure(
 
 def sparsity_figure(found: Sequence[Comparison], report: str = "selected") -> Figure:
     """Gain against sparsity; accuracy, gain and best rho at equal numbers of kept weights."""
-    figure = _figure(found, rows=1, columns=4, report=report)
+    figure, (against, curves, gain, best_rho) = _figure(found, 4, report)
     sizes = [float(comparison.parameters) for comparison in found]
-    against, curves, gain, best_rho = figure.subplots(1, 4)
     metric = found[0].metric
     for color, (width, group) in _lines(found, "width"):
         points = _points(group, lambda c: _setting(c, "sparsity"), _best, _gain)
@@ -169,8 +169,7 @@ def sparsity_figure(found: Sequence[Comparison], report: str = "selected") -> Fi
 
 def noise_figure(found: Sequence[Comparison], report: str = "selected") -> Figure:
     """Both accuracies, the gain and the best rho against the share of wrong labels."""
-    figure = _figure(found, rows=1, columns=4, report=report)
-    plain, sam, gain, best_rho = figure.subplots(1, 4)
+    figure, (plain, sam, gain, best_rho) = _figure(found, 4, report)
     metric = found[0].metric
 
     def noise(comparison: Comparison) -> float:
@@ -230,17 +229,19 @@ def _rhos(found: Sequence[Comparison]) -> list[float]:
     return [result.rho for comparison in found for result in comparison.results]
 
 
-def _figure(found: Sequence[Comparison], rows: int, columns: int, report: str) -> Figure:
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
-    figure = Figure(figsize=(4.4 * columns, 3.6 * rows), layout=layout)
+def _figure(found: Sequence[Comparison], panels: int, report: str) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of two columns, for the width of a phone, and white on a dark page as well."""
+    rows = math.ceil(panels / 2)
+    layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+    figure = Figure(figsize=(WIDTH, 0.6 + 2.7 * rows), layout=layout, facecolor="white")
     config = found[0].config
     what = "" if config is None else f"{subject(config)}: "
     title = f"{what}SAM against {baseline(found)}, {seeds(found)}, bars: standard error"
     if config is not None:
         changed = settings(config)
         title += f"\n{EPOCHS[report]}" + (f"; {changed}" if changed else "")
-    figure.suptitle(title, fontsize="medium")
-    return figure
+    figure.suptitle(wrapped(title, WIDTH), fontsize="medium")
+    return figure, figure.subplots(rows, 2).flat
 
 
 def _lines(found: Sequence[Comparison], line: str) -> Iterable[tuple[Any, tuple[float, list]]]:

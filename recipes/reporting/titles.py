@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from recipes.reporting.comparison import Comparison
@@ -52,17 +53,32 @@ def seeds(found: Sequence[Comparison]) -> str:
 
 
 def settings(config: RunConfig) -> str:
-    """In what a run is not what its recipe does by default: "label noise 0.4, epochs 30"."""
+    """How a run trained: its epochs, and in what it is not as its recipe does by default.
+
+    For example "label noise 0.4, examples 10,000, epochs 30".
+    """
     recipe = recipe_of(config)
     if recipe is None:
         return ""
-    changed = config.differences(recipe.default)
+    changed = {name: value for name, (value, _) in config.differences(recipe.default).items()}
+    if "epochs" not in changed:
+        changed["epochs"] = config.epochs
     left_out = ("width", "rho", "seed")
     return ", ".join(
-        f"{name.replace('_', ' ')} {format(value, 'g') if isinstance(value, float) else value}"
-        for name, (value, _) in changed.items()
-        if name not in left_out
+        _setting(name, value) for name, value in changed.items() if name not in left_out
     )
+
+
+def _setting(name: str, value: object) -> str:
+    if name == "take" and value is not None:
+        return f"examples {value:,}"
+    return f"{name.replace('_', ' ')} {format(value, 'g') if isinstance(value, float) else value}"
+
+
+def wrapped(title: str, width: float) -> str:
+    """The title's lines broken so that they fit into a figure so many inches wide."""
+    letters = int(12 * width)  # Of the font size "medium", with something to spare.
+    return "\n".join(textwrap.fill(line, letters) for line in title.splitlines())
 
 
 def paper_gain(comparison: Comparison) -> float | None:

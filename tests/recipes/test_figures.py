@@ -6,6 +6,8 @@ import pytest
 from recipes.figures import main
 from recipes.reporting import figures
 from recipes.reporting.comparison import comparisons
+from recipes.reporting.titles import settings
+from recipes.running.recipe import find
 from recipes.running.records import append_record
 from tests.recipes.test_comparison import record, study
 
@@ -17,7 +19,7 @@ def line(axes, label):
 
 def test_curves_hold_the_measured_numbers():
     figure = figures.size_figure(comparisons(study()))
-    curves, gain, best_rho, accuracy, gains, loss = figure.axes
+    curves, gain, best_rho, loss, accuracy, gains = figure.axes
 
     np.testing.assert_allclose(line(curves, "SGD"), [[1000, 75], [4000, 85]])
     np.testing.assert_allclose(line(curves, "SAM, best rho"), [[1000, 78], [4000, 90]])
@@ -69,13 +71,31 @@ def test_titles_tell_studies_apart():
     noisy = [record(rho=rho, label_noise=0.4, epochs=7) for rho in (0.0, 0.1)]
     title = figures.size_figure(comparisons(noisy)).get_suptitle()
     assert "8x8 digits, perceptron: SAM against SGD, 1 seed," in title
-    line = title.splitlines()[1]
-    assert line.startswith("epoch selected on validation; label noise 0.4, ")
-    assert "epochs 7" in line
+    rest = " ".join(title.splitlines()[1:])
+    assert rest.startswith("epoch selected on validation; label noise 0.4, ")
+    assert "epochs 7" in rest
+
+
+def test_titles_say_how_long_and_on_how_many_examples_and_fit_into_the_figure():
+    default = find("digits").default
+    assert settings(default) == "epochs 40"
+    changed = default.replace(label_noise=0.4, take=1200, learning_rate=0.05, rho=0.1, seed=3)
+    text = settings(changed)
+    assert text == "label noise 0.4, examples 1,200, learning rate 0.05, epochs 40"
+    runs = [record(rho=rho, label_noise=0.4, take=1200, patience=3) for rho in (0.0, 0.1)]
+    title = figures.size_figure(comparisons(runs)).get_suptitle()
+    assert "examples 1,200" in title
+    assert max(map(len, title.splitlines())) <= 12 * figures.WIDTH
+
+
+def test_figures_are_narrow_and_white():
+    figure = figures.size_figure(comparisons(study()))
+    assert figure.get_figwidth() <= 6.5
+    assert figure.get_facecolor() == (1, 1, 1, 1)
 
 
 def test_sizes_are_the_ticks_and_every_panel_of_curves_has_a_legend():
-    curves, gain, best_rho, accuracy, _, loss = figures.size_figure(comparisons(study())).axes
+    curves, gain, best_rho, loss, accuracy, _ = figures.size_figure(comparisons(study())).axes
     for axes in (curves, gain, best_rho, loss):
         assert [label.get_text() for label in axes.get_xticklabels()] == ["1k", "4k"]
     assert all(axes.get_legend() is not None for axes in (curves, gain, accuracy, loss))
@@ -85,7 +105,7 @@ def test_sizes_are_the_ticks_and_every_panel_of_curves_has_a_legend():
 def test_a_rho_far_too_large_does_not_flatten_the_rest():
     tests = {0.0: 0.9, 0.05: 0.91, 0.1: 0.92, 0.2: 0.93, 0.4: 0.915, 5.0: 0.1}
     runs = [record(rho=rho, test=test) for rho, test in tests.items()]
-    _, _, _, accuracy, gains, _ = figures.size_figure(comparisons(runs)).axes
+    *_, accuracy, gains = figures.size_figure(comparisons(runs)).axes
     assert 90 < accuracy.get_ylim()[0] < 91
     assert gains.get_ylim()[0] > -2
     marks = [drawn for drawn in accuracy.lines if drawn.get_marker() == "v"]
