@@ -5,8 +5,11 @@ that the block is for.
 """
 
 import importlib.util
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import keras
 import pytest
@@ -36,6 +39,18 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
         folder.mkdir()
         monkeypatch.chdir(folder)  # They save files.
         exec(compile(block, f"{page}, block {number}", "exec"), {"__name__": "pasted"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_examples_for_another_backend_run(backend, tmp_path):
+    if not is_missing(backend) or importlib.util.find_spec(backend) is None:
+        pytest.skip("it is this process's own, or not installed")
+    ours = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    for page in PAGES:
+        for need, block in blocks(page):
+            if need == backend:
+                subprocess.run([sys.executable, "-c", block], cwd=tmp_path, env=ours, check=True)
 
 
 def test_every_guide_has_examples():
