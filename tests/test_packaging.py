@@ -37,7 +37,7 @@ def requirements(*extras):
 
 
 def test_every_import_is_declared():
-    names = re.findall(r"^[A-Za-z_-]+", "\n".join(requirements("jax", "torch")), re.MULTILINE)
+    names = re.findall(r"^[A-Za-z_-]+", "\n".join(requirements("jax", "torch", "rl")), re.MULTILINE)
     declared = {IMPORTED_AS.get(name, name.replace("-", "_")) for name in names}
     modules = {
         name.split(".")[0]
