@@ -52,9 +52,10 @@ def own_order(seed: int, epoch: int, examples: int, shuffle: bool) -> np.ndarray
 
 
 def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Rows (members, n) as batches (members, steps, batch), the last, smaller one apart."""
+    """(members, n, ...) as batches (members, steps, batch, ...), the last, smaller one apart."""
     full = rows.shape[1] // batch_size * batch_size
-    batches = [rows[:, :full].reshape(len(rows), -1, batch_size)] if full else []
+    shape = (len(rows), -1, batch_size, *rows.shape[2:])
+    batches = [rows[:, :full].reshape(shape)] if full else []
     return batches if full == rows.shape[1] else [*batches, rows[:, None, full:]]
 
 

@@ -115,9 +115,15 @@ def own_rates(
                 value = ops.convert_to_tensor(variable)
                 variable.assign(value - value * own * rate)
 
+    def one_by_one(gradients: Any, variables: Any, learning_rate: Any) -> None:
+        for gradient, variable in zip(gradients, variables, strict=True):
+            update_step(gradient, variable, learning_rate)
+
     if factor is not None or weight_decay is not None:
         optimizer.update_step = update_step
         optimizer._apply_weight_decay = apply_weight_decay
+        if hasattr(optimizer, "_parallel_update_step"):  # On PyTorch: of all weights at once.
+            optimizer._parallel_update_step = one_by_one
 
 
 def _along(values: keras.Variable, variable: Any) -> Tensor:
@@ -135,7 +141,10 @@ def _check(optimizer: Any) -> None:
                 f"once; `{option}` {what}. "
                 f"Received: `{name}({option}={getattr(optimizer, option)!r})`"
             )
-    if type(optimizer) in ELEMENTWISE or getattr(type(optimizer), "elementwise", False):
+    kinds = [type(optimizer)]
+    if kinds[0].__module__.startswith("keras.src.backend."):  # What stands for one on PyTorch.
+        kinds += kinds[0].__bases__
+    if any(kind in ELEMENTWISE for kind in kinds) or getattr(kinds[0], "elementwise", False):
         return
     what = _MIXING.get(name, "is not known to")
     reason = f"{name} {what}" + (

@@ -41,8 +41,8 @@ class Population:
         members: What differs: a sequence of `Member`.
         prepare: From a batch of raw rows to the network's inputs, in `keras.ops`, inside of the
             program. Defaults to `None`, the rows themselves.
-        augment: From a batch of raw rows and the `draws` of `train_epoch` to raw rows, in training
-            only. Defaults to `None`.
+        augment: From a batch of raw rows and its `draws` to raw rows, where there are draws.
+            Defaults to `None`.
         chunk: How many members one program holds. Defaults to `None`, what the memory has room for.
         vectorize: Whether members are computed at once. Defaults to `None`, by their size.
         **options: Those of SAMModel that all members share: `method`, `normalize`, `adaptive`,
@@ -114,7 +114,6 @@ class Population:
             loss: As in Keras, like all that follow.
 
         Raises:
-            TypeError: If `optimizer` is none.
             ValueError: If the optimizer looks across a weight, which would mix members.
         """
         arguments = {
@@ -204,7 +203,7 @@ class Population:
             sample_weight: One weight an example. Defaults to `None`.
 
         Returns:
-            The logs: from each name to an array of one value a member.
+            From each name in the logs to an array of one value a member.
         """
         order = np.asarray(order)
         if order.ndim != 3 or len(order) != len(self.members):
@@ -213,7 +212,8 @@ class Population:
                 f"members. Received: `order` of shape {order.shape}"
             )
         pool = on_device((x, y, sample_weight))
-        return self._pass(pool, [order], draws, own_y, training=True)
+        drawn = None if draws is None else [np.asarray(draws)]
+        return self._pass(pool, [order], drawn, own_y, training=True)
 
     def evaluate(
         self,
@@ -223,6 +223,7 @@ class Population:
         *,
         batch_size: int = 256,
         rows: np.ndarray | None = None,
+        draws: np.ndarray | None = None,
         own_y: Any = None,
     ) -> Values:
         """Loss and metrics of each member.
@@ -233,6 +234,7 @@ class Population:
             sample_weight: One weight an example. Defaults to `None`.
             batch_size: Examples in a batch. Defaults to 256.
             rows: The rows that each member is evaluated on, (members, n). Defaults to `None`, all.
+            draws: For `augment`, (members, n, ...). Defaults to `None`, nothing is augmented.
             own_y: As in `train_epoch`. Defaults to `None`.
 
         Returns:
@@ -240,8 +242,9 @@ class Population:
         """
         pool = on_device((x, y, sample_weight))
         rows = all_rows(pool, len(self.members)) if rows is None else np.asarray(rows, "int32")
-        batches = batches_of(rows, integer("batch_size", batch_size, 1))
-        return self._pass(pool, batches, None, own_y, training=False)
+        batch_size = integer("batch_size", batch_size, 1)
+        drawn = None if draws is None else batches_of(np.asarray(draws), batch_size)
+        return self._pass(pool, batches_of(rows, batch_size), drawn, own_y, training=False)
 
     def predict(self, x: Any, batch_size: int = 256) -> Any:
         """The outputs of all members for the same inputs.
@@ -270,7 +273,7 @@ class Population:
         return self._cohort.learning_rates()
 
     def restart(self, members: Sequence[Member]) -> None:
-        """Begins anew with other members, by the same programs where their numbers are the same."""
+        """Begins anew with other members, by the same programs if there are as many."""
         self._cohort.set_members(members)
         self._epoch = 0
 
@@ -279,22 +282,19 @@ class Population:
         return {**self._cohort.states(), "epoch": np.array(self._epoch)}
 
     def set_states(self, states: Mapping[str, np.ndarray]) -> None:
-        """Goes back to where `states` was called, in a population of the same members.
-
-        The first training or evaluation afterwards has to be on data of the same kind.
-        """
-        states = dict(states)
-        self._epoch = int(states.pop("epoch"))
-        self._cohort.set_states(states)
+        """Goes back to where `states` was called, in a population of the same members."""
+        self._epoch = int(states["epoch"])
+        self._cohort.set_states({k: v for k, v in states.items() if k != "epoch"})
 
     def _pass(self, pool: Any, batches: Any, draws: Any, own_y: Any, training: bool) -> Values:
         results = []
-        for chunk in self._cohort.chunks(pool, batches[0], draws, own_y):
+        draws = draws or [None] * len(batches)
+        for chunk in self._cohort.chunks(pool, batches[0], draws[0], own_y):
             stack = chunk.load()
             stack.reset_metrics()
-            own, drawn = of_places((own_y, draws), chunk.places)
-            for rows in batches:
-                stack.run(pool, own, rows[chunk.places], drawn, training)
+            for rows, drawn in zip(batches, draws, strict=True):
+                own, rows, drawn = of_places((own_y, rows, drawn), chunk.places)
+                stack.run(pool, own, rows, drawn, training)
             results.append((chunk.places, stack.result()))
         self._epoch += training
         return in_order(results)

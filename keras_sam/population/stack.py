@@ -26,7 +26,7 @@ class Stack:
         loop: Whether a program computes them one after the other.
         one_step: Whether a program is one step.
         prepare: From raw rows to the network's inputs, or `None`.
-        augment: From raw rows and draws to raw rows, in training only, or `None`.
+        augment: From raw rows and draws to raw rows, or `None`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Stack:
         self._train: Any = None
         # All that it reads, or JAX would compile it in.
         read_by_test = [*self.weights, *self.state, *self.metrics]
-        self._test = programs.Repeated(self._test_step, read_by_test, one_step)
+        self._test = programs.Repeated(self._test_step, read_by_test, one_step, any_shape=True)
         self._predict = compiled(self._predictions)
         self._result = compiled(self._results)
 
@@ -119,7 +119,7 @@ class Stack:
 
         def of_one(shared: Any, member: Any) -> list[Tensor]:
             results = self.model.member_step(
-                *self._values(member), member["rho"], self._batch(shared, member, training=True)
+                *self._values(member), member["rho"], self._batch(shared, member)
             )
             return self._present("train", results)
 
@@ -138,7 +138,7 @@ class Stack:
 
     def _test_step(self, shared: Any, each: Any) -> None:
         def of_one(shared: Any, member: Any) -> list[Tensor]:
-            batch = self._batch(shared, member, training=False)
+            batch = self._batch(shared, member)
             return self._present("test", self.model.member_test(*self._values(member), batch))
 
         flat = programs.map_members(of_one, shared, self._members(shared, each), self._loop)
@@ -175,15 +175,15 @@ class Stack:
     def _values(self, member: dict[str, Any]) -> tuple[Any, Any, Any]:
         return member["weights"], member["state"], member["metrics"]
 
-    def _batch(self, shared: Any, member: dict[str, Any], training: bool) -> Any:
+    def _batch(self, shared: Any, member: dict[str, Any]) -> Any:
         rows = member["rows"]
 
         def taken(structure: Any) -> Any:
             return tree.map_structure(lambda t: ops.take(t, rows, axis=0), structure)
 
         x = taken(shared["x"])
-        if training and self._augment is not None:
-            x = self._augment(x, member.get("draws"))
+        if self._augment is not None and "draws" in member:
+            x = self._augment(x, member["draws"])
         if self._prepare is not None:
             x = self._prepare(x)
         y = taken(member["own_y"]) if "own_y" in member else None

@@ -61,6 +61,7 @@ class Repeated:
         variables: All that it assigns.
         one_step: Whether the program is one step. On CPUs, XLA's convolutions inside a loop of a
             program run on one thread, four times slower than outside of one.
+        any_shape: Not used here.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Repeated:
         step: Callable[[Any, Any], None],
         variables: Sequence[keras.Variable],
         one_step: bool = False,
+        any_shape: bool = False,
     ) -> None:
         self._variables = list(variables)
         self._one_step = one_step

@@ -60,6 +60,7 @@ class Repeated:
         step: `(shared, each_t)`: reads and assigns variables, returns nothing.
         variables: All that it assigns.
         one_step: Not used here.
+        any_shape: Whether one graph serves for all numbers of examples and of steps.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Repeated:
         step: Callable[[Any, Any], None],
         variables: Sequence[keras.Variable],
         one_step: bool = False,
+        any_shape: bool = False,
     ) -> None:
         def run(shared: Any, each: Any) -> None:
             count = tf.shape(tf.nest.flatten(each)[0])[0]
@@ -79,9 +81,32 @@ class Repeated:
 
         # A `partial`, whose traces TensorFlow counts by themselves and not by its code.
         self._run = tf.function(functools.partial(run), autograph=False, reduce_retracing=True)
+        self._any_shape = any_shape
+        self._traces: dict[Any, Any] = {}
 
     def __call__(self, shared: Any, each: Any) -> None:
-        self._run(shared, each)
+        if not self._any_shape:
+            self._run(shared, each)
+            return
+        # (examples, ...) and (steps, members, batch, ...); a member's own are (members, examples).
+        specs = {name: _with_free(nest, (0,)) for name, nest in shared.items() if name != "own_y"}
+        if "own_y" in shared:
+            specs["own_y"] = _with_free(shared["own_y"], (1,))
+        free = (specs, _with_free(each, (0, 2)))
+        key = str(free)
+        if key not in self._traces:
+            self._traces[key] = self._run.get_concrete_function(*free)
+        self._traces[key](*tf.nest.flatten((shared, each)))
+
+
+def _with_free(nest: Any, axes: Sequence[int]) -> Any:
+    """The specification of tensors whose sizes along some axes may be any."""
+
+    def spec(tensor: Tensor) -> tf.TensorSpec:
+        shape = [None if i in axes else n for i, n in enumerate(tensor.shape)]
+        return tf.TensorSpec(shape, tensor.dtype)
+
+    return tf.nest.map_structure(spec, nest)
 
 
 def apply(

@@ -52,6 +52,7 @@ class Repeated:
         step: `(shared, each_t)`: reads and assigns variables, returns nothing.
         variables: All that it assigns. Not used here.
         one_step: Not used here.
+        any_shape: Not used here.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Repeated:
         step: Callable[[Any, Any], None],
         variables: Sequence[keras.Variable],
         one_step: bool = False,
+        any_shape: bool = False,
     ) -> None:
         self._step = step
 

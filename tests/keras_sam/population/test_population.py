@@ -50,6 +50,7 @@ def test_methods_and_their_state_are_each_members_own(options):
         assert_same(population.network(i), alone(member, plain, **options)[0].model)
 
 
+@pytest.mark.slow
 def test_a_member_may_have_a_method_of_its_own():
     members = [Member(0, 0.1), Member(0, 0.1, method=methods.ae_sam())]
     population, _ = trained(members, plain)
@@ -76,6 +77,7 @@ def test_a_member_that_diverges_touches_no_other():
     assert_same(population.network(0), alone(Member(0, 0.1), plain)[0].model)
 
 
+@pytest.mark.slow
 def test_chunks_take_turns():
     together, history = trained(MEMBERS, plain)
     apart, same = trained(MEMBERS, plain, chunk=1)
@@ -129,6 +131,7 @@ def test_rows_draws_and_labels_of_each_members_own():
         assert_same(population.network(i), sam.model)
 
 
+@pytest.mark.slow
 def test_sample_weights_and_weighted_metrics():
     weights = np.linspace(0.0, 2.0, 22).astype("float32")
     population = Population(plain, [Member(0, 0.2)])
