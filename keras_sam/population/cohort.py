@@ -133,12 +133,14 @@ class Cohort:
         return rates
 
     def states(self) -> dict[str, np.ndarray]:
-        """All values, by name."""
-        return {
-            f"{place}/{i}": value
-            for place, chunk in enumerate(self.any_chunks())
-            for i, value in enumerate(chunk.values())
-        }
+        """All values, by name: those of members of one kind together, whatever the chunks are."""
+        self.any_chunks()
+        found = {}
+        for name, chunks in self._by_kind():
+            for i, parts in enumerate(zip(*(chunk.values() for chunk in chunks), strict=True)):
+                # What is no stack, such as the number of steps, is the same in all chunks.
+                found[f"{name}/{i}"] = np.concatenate(parts) if parts[0].ndim else parts[0]
+        return found
 
     def set_states(self, states: Mapping[str, np.ndarray]) -> None:
         """Takes on what `states` returned; where there are no variables yet, once there are."""
@@ -152,13 +154,22 @@ class Cohort:
         shapes = {name: value.shape for name, value in self.states().items()}
         if shapes != {name: np.shape(value) for name, value in saved.items()}:
             raise ValueError(
-                "`states` must be those of a population of the same members, network and "
-                f"optimizer, in chunks of the same size. Received: {len(saved)} arrays for "
-                f"{len(shapes)}, or arrays of other shapes"
+                "`states` must be those of a population of as many members, of the same network "
+                f"and optimizer. Received: {len(saved)} arrays for {len(shapes)}, or arrays of "
+                "other shapes"
             )
-        for place, chunk in enumerate(self._chunks):
-            count = len(chunk.values())
-            chunk.assign([saved[f"{place}/{i}"] for i in range(count)])
+        for name, chunks in self._by_kind():
+            first = 0
+            for chunk in chunks:
+                own = slice(first, first + len(chunk.places))
+                values = [saved[f"{name}/{i}"] for i in range(len(chunk.values()))]
+                chunk.assign([value[own] if value.ndim else value for value in values])
+                first = own.stop
+
+    def _by_kind(self) -> list[tuple[int, list[Chunk]]]:
+        """The chunks of each kind, which hold its members in their order."""
+        kinds = enumerate(self._kinds.values())
+        return [(i, [c for c in self._chunks if c.places[0] in places]) for i, places in kinds]
 
     def _make_chunks(self, batch_size: int) -> list[Chunk]:
         chunks: list[Chunk] = []
