@@ -1,0 +1,3 @@
+"""Studies of rho by KerasTuner."""
+
+import recipes as recipes  # Before TensorFlow is imported: see there.

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from recipes.running.files import write_atomically
+from recipes.files import write_atomically
 
 
 def claim(path: str | os.PathLike[str], settings: Mapping[str, Any], update: bool = False) -> None:

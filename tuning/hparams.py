@@ -12,10 +12,17 @@ from recipes.running.records import DIVERGED, Record
 def write_hparams(records: Iterable[Record], folder: str | os.PathLike[str]) -> None:
     """Writes each run's settings and results below a folder, once.
 
+    TensorBoard writes them by TensorFlow. On other backends, which do not need it, nothing is
+    written.
+
     Args:
         records: Finished runs.
         folder: What `tensorboard --logdir` is given.
     """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return
     import tensorflow as tf
     from tensorboard.plugins.hparams import api
 

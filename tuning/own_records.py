@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Container
 from typing import Any
 
-from recipes.running.files import read_lines
+from recipes.files import read_lines
 
 _NAMES = ("rho", "seed", "epochs", "score", "test", "train_loss", "parameters", "seconds")
 

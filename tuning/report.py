@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from recipes.reporting.comparison import Comparison
 from recipes.reporting.figures import draw, size_figure
 from recipes.reporting.table import table, to_csv, to_json
-from recipes.running.files import write_atomically
+from recipes.files import write_atomically
 from tuning.hparams import write_hparams
 from tuning.rho_rule import RhoRule, fit_rho_rule
 from tuning.study import Study

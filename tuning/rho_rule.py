@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from recipes.reporting.comparison import Comparison
-from recipes.running.files import write_atomically
+from recipes.files import write_atomically
 
 _RESAMPLES = 1000
 

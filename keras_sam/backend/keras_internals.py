@@ -12,6 +12,8 @@ import keras
 from keras.src import backend
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.random import seed_generator
+from keras.src.utils import rng_utils
 
 
 def build_from_batch(model: keras.Model, batch: tuple[Any, Any, Any]) -> None:
@@ -78,6 +80,15 @@ def release(layer: keras.Layer, variables: Iterable[keras.Variable]) -> None:
     """Lets a layer forget variables of its own. Keras has no public way to."""
     for variable in variables:
         layer._untrack_variable(variable)
+
+
+def seed_global_generator(seed: int) -> None:
+    """Lets Keras's random numbers without a seed of their own follow from this one.
+
+    `keras.utils.set_random_seed` does it too, and imports TensorFlow wherever it is installed.
+    """
+    global_state.set_global_attribute(rng_utils.GLOBAL_RANDOM_SEED, seed)
+    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, None)
 
 
 @contextmanager

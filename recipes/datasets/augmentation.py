@@ -2,68 +2,88 @@
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
+from keras import ops
 
 
-def crop_and_flip(images: Any, tops: Any, lefts: Any, flips: Any, padding: int) -> tf.Tensor:
-    """Shifts each image within a border of zeros and mirrors some of them.
+class Augmentation(abc.ABC):
+    """What is done to training examples at random: the host draws numbers, the device applies them.
+
+    Example:
+
+    ```python
+    class Shift(Augmentation):
+        def draw(self, random, shape):
+            return random.integers(0, 9, size=(*shape, 1))
+
+        def __call__(self, inputs, draws):
+            return inputs + draws
+    ```
+    """
+
+    @abc.abstractmethod
+    def draw(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Draws k small integers for each example, shape (*shape, k), int32.
+
+        Args:
+            random: NumPy's generator, for this alone.
+            shape: Of the examples: (steps, batch_size).
+        """
+
+    @abc.abstractmethod
+    def __call__(self, inputs: Any, draws: Any) -> Any:
+        """Applies what was drawn, by `keras.ops`.
+
+        Args:
+            inputs: A batch as it is in memory, (batch, *input_shape).
+            draws: int32 (batch, k).
+
+        Returns:
+            A tensor of the shape and dtype of `inputs`.
+        """
+
+
+@dataclasses.dataclass(frozen=True)
+class CropAndFlip(Augmentation):
+    """Shifts each image within a border of zeros and mirrors half of them.
 
     With p the image padded by `padding` zeros on each side, the result is
 
         y[i, j] = p[top + i, left + j]                    (not flipped)
         y[i, j] = p[top + i, left + width - 1 - j]        (flipped)
 
-    Args:
-        images: (batch, height, width, channels), any dtype.
-        tops: first row of each crop in the padded image, int32 (batch,), in [0, 2 padding].
-        lefts: first column, likewise.
-        flips: whether to mirror each crop left to right, bool (batch,).
-        padding: width of the border in pixels, >= 0.
+    A draw is (top, left, flip): uniform in [0, 2 padding], in [0, 2 padding], and in {0, 1}.
 
-    Returns:
-        A tensor of the shape and dtype of `images`.
+    Args:
+        padding: Width of the border in pixels, >= 0. Defaults to 4.
 
     Example:
 
-    ```python
-    centre = tf.fill([batch], 4)
-    same = crop_and_flip(images, centre, centre, tf.fill([batch], False), padding=4)
-    ```
-    """
-    height, width = images.shape[1:3]
-    padded = tf.pad(images, [[0, 0], [padding, padding], [padding, padding], [0, 0]])
-    rows = tops[:, None] + tf.range(height)
-    columns = tf.range(width)
-    columns = lefts[:, None] + tf.where(flips[:, None], columns[::-1], columns)
-    cropped = tf.gather(padded, rows, axis=1, batch_dims=1)
-    return tf.gather(cropped, columns, axis=2, batch_dims=1)
-
-
-def random_crop_and_flip(images: Any, seed: Any, padding: int = 4) -> tf.Tensor:
-    """Applies `crop_and_flip` with offsets and flips drawn uniformly, as a function of `seed`.
-
-    Args:
-        images: (batch, height, width, channels), any dtype.
-        seed: two integers, shape (2,).
-        padding: width of the border of zeros in pixels; default 4.
-
-    Returns:
-        A tensor of the shape and dtype of `images`.
-
-    Example:
-
-    ```python
-    images = random_crop_and_flip(images, seed=(0, step))
-    ```
+    >>> CropAndFlip(padding=1)(np.array([[[[1], [2]]]]), np.array([[1, 1, 1]])).shape
+    (1, 1, 2, 1)
 
     Reference: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2.
     """
-    crop_seed, flip_seed = tf.unstack(tf.random.split(seed, 2))
-    batch = tf.shape(images)[0]
-    offsets = tf.random.stateless_uniform(
-        [2, batch], crop_seed, minval=0, maxval=2 * padding + 1, dtype=tf.int32
-    )
-    flips = tf.random.stateless_uniform([batch], flip_seed) < 0.5
-    return crop_and_flip(images, offsets[0], offsets[1], flips, padding)
+
+    padding: int = 4
+
+    def draw(self, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        limits = (2 * self.padding + 1, 2 * self.padding + 1, 2)
+        return random.integers(0, limits, size=(*shape, 3), dtype=np.int32)
+
+    def __call__(self, inputs: Any, draws: Any) -> Any:
+        images, border = inputs, (self.padding, self.padding)
+        height, width, channels = images.shape[1:]
+        rows = draws[:, :1] + np.arange(height, dtype=np.int32)
+        columns = np.arange(width, dtype=np.int32)
+        columns = draws[:, 1:2] + ops.where(draws[:, 2:] > 0, columns[::-1], columns)
+        # One gather of pixels: an image is that many rows of so many columns further on.
+        padded = ops.pad(images, ((0, 0), border, border, (0, 0)))
+        high, wide = height + 2 * self.padding, width + 2 * self.padding
+        first = ops.arange(0, ops.shape(images)[0], dtype="int32") * high
+        pixels = (first[:, None] + rows)[:, :, None] * wide + columns[:, None, :]
+        return ops.take(ops.reshape(padded, (-1, channels)), pixels, axis=0)

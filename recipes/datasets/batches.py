@@ -58,8 +58,6 @@ def fed(batch_at: Callable[[int], Batch], count: int | None, signature: Batch) -
         return batches
     import tensorflow as tf
 
-    from recipes.datasets.data import SHARD_BY_BATCH
-
     dataset = tf.data.Dataset.from_generator(
         lambda: batches,
         output_signature=keras.tree.map_structure(
@@ -67,8 +65,21 @@ def fed(batch_at: Callable[[int], Batch], count: int | None, signature: Batch) -
         ),
     )
     cardinality = tf.data.INFINITE_CARDINALITY if count is None else count
-    options = tf.data.Options()
+    options = shared_by_batch()
+    # On few cores, tf.data's autotuning halves the speed of a training loop at random.
     options.autotune.enabled = False
-    options.experimental_distribute.auto_shard_policy = SHARD_BY_BATCH
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(cardinality))
     return dataset.prefetch(2).with_options(options)
+
+
+def shared_by_batch() -> Any:
+    """Options by which several workers take turns in a `tf.data.Dataset`'s batches.
+
+    Left to itself, tf.data shares out files where it finds some, and no worker would see the epochs
+    that one worker alone sees.
+    """
+    import tensorflow as tf
+
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import Any
 
-from recipes.datasets.augmentation import random_crop_and_flip
-from recipes.datasets.data import Data
+from keras import ops
+
+from recipes.datasets.arrays import ArrayData
+from recipes.datasets.augmentation import CropAndFlip
 from recipes.datasets.in_memory import in_memory
 from recipes.datasets.prepared import load_arrays
 from recipes.datasets.split import Split
@@ -14,7 +16,7 @@ MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2023, 0.1994, 0.2010)
 
 
-def cifar10(split: Split, download: bool = True) -> Data:
+def cifar10(split: Split, download: bool = True) -> ArrayData:
     """Loads CIFAR-10, shape (32, 32, 3); random crops and flips in training.
 
     In training, an image is padded with 4 black pixels on each side, cropped to 32x32 at random and
@@ -25,7 +27,7 @@ def cifar10(split: Split, download: bool = True) -> Data:
         download: whether TFDS may download what is not prepared.
 
     Returns:
-        The `Data`.
+        The `ArrayData`.
 
     Raises:
         ValueError: the split is not possible; the data are not there.
@@ -46,6 +48,11 @@ def cifar10(split: Split, download: bool = True) -> Data:
         test,
         split,
         classes=10,
-        normalize=lambda x: (tf.cast(x, tf.float32) / 255.0 - MEAN) / STD,
-        augment=random_crop_and_flip,
+        prepare=_normalized,
+        augment=CropAndFlip(padding=4),
     )
+
+
+def _normalized(images: Any) -> Any:
+    mean, std = (ops.convert_to_tensor(numbers, "float32") for numbers in (MEAN, STD))
+    return (ops.cast(images, "float32") / 255.0 - mean) / std

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-
-import tensorflow as tf
-
-# Several workers take turns in each epoch's batches. Left to itself, tf.data shares out files where
-# it finds some, and no worker would see the epochs that one worker alone sees.
-SHARD_BY_BATCH = tf.data.experimental.AutoShardPolicy.DATA
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +16,13 @@ class Data:
     epoch k sees what the uninterrupted run sees. Every epoch has `steps_per_epoch` full batches;
     which examples are left over changes from epoch to epoch.
 
+    Streams are `tf.data.Dataset`s on TensorFlow, and `keras.utils.PyDataset`s on other backends
+    where the dataset can do without TensorFlow: all but ImageNet.
+
     Attributes:
         name: the dataset's name.
-        train: from the first epoch (0-based) to an endless `tf.data.Dataset` of (inputs, labels):
-            float32 (batch_size, *input_shape), and int64 (batch_size,) for classes.
+        train: from the first epoch (0-based) to an endless stream of (inputs, labels): float32
+            (batch_size, *input_shape), and integers (batch_size,) for classes.
         validation: one pass over the validation examples in fixed order, the last batch smaller;
             cut from the training set, clean labels: the split to select by.
         test: one pass over the test examples, likewise: the split to report.
@@ -35,7 +33,6 @@ class Data:
         train_examples: size of the training split.
         validation_examples: size of the validation split.
         test_examples: size of the test split.
-        in_memory: whether the examples are arrays in memory.
         one_shape: whether all batches of `train` have one shape.
 
     Example:
@@ -53,9 +50,9 @@ class Data:
     """
 
     name: str
-    train: Callable[[int], tf.data.Dataset]
-    validation: tf.data.Dataset
-    test: tf.data.Dataset
+    train: Callable[[int], Any]
+    validation: Any
+    test: Any
     steps_per_epoch: int
     batch_size: int
     input_shape: tuple[int, ...]
@@ -63,5 +60,4 @@ class Data:
     train_examples: int
     validation_examples: int
     test_examples: int
-    in_memory: bool = False
     one_shape: bool = True

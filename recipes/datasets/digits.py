@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import sklearn.datasets
-import tensorflow as tf
+from keras import ops
 
-from recipes.datasets.data import Data
+from recipes.datasets.arrays import ArrayData
 from recipes.datasets.in_memory import in_memory
 from recipes.datasets.split import Split
 
 TEST_EXAMPLES = 360
 
 
-def digits(split: Split) -> Data:
+def digits(split: Split) -> ArrayData:
     """Loads the 8x8 digits; pixels / 16, shape (8, 8, 1), no augmentation.
 
     The dataset comes without splits. 360 examples, chosen by the seed of the split, are the test
@@ -23,7 +23,7 @@ def digits(split: Split) -> Data:
         split: how to split and batch them.
 
     Returns:
-        The `Data`.
+        The `ArrayData`.
 
     Raises:
         ValueError: the split is not possible.
@@ -46,5 +46,5 @@ def digits(split: Split) -> Data:
         (images[test], labels[test]),
         split,
         classes=10,
-        normalize=lambda x: tf.cast(x, tf.float32) / 16.0,
+        prepare=lambda x: ops.cast(x, "float32") / 16.0,
     )

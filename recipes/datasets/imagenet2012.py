@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from recipes.datasets.data import SHARD_BY_BATCH, Data
+from recipes.datasets.batches import shared_by_batch
+from recipes.datasets.data import Data
 from recipes.datasets.label_noise import label_shifts
 from recipes.datasets.prepared import prepared_builder
 from recipes.datasets.split import Split, check_integer
@@ -256,9 +257,7 @@ def _batched(
     dataset = examples.batch(batch_size, drop_remainder=endless)
     # tf.data cannot know how many batches come out of files; Keras's progress bar wants to.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = SHARD_BY_BATCH
-    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(shared_by_batch())
 
 
 def _undecoded() -> Any:

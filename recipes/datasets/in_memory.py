@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from recipes.datasets.data import SHARD_BY_BATCH, Data
+from recipes.datasets.array_streams import stream
+from recipes.datasets.arrays import ArrayData, Arrays
+from recipes.datasets.augmentation import Augmentation
 from recipes.datasets.label_noise import check_labels, noisy_labels
+from recipes.datasets.members import members
 from recipes.datasets.split import Split, check_integer
 
-Arrays = tuple[np.ndarray, np.ndarray]
+# What tells the random numbers of an epoch's augmentation from those of its order.
+_AUGMENTATION = 1
+
+
+def as_float(inputs: Any) -> Any:
+    """The same numbers in float32."""
+    return ops.cast(inputs, "float32")
 
 
 def in_memory(
@@ -23,27 +32,24 @@ def in_memory(
     split: Split,
     *,
     classes: int | None,
-    normalize: Callable[[tf.Tensor], tf.Tensor],
-    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
-) -> Data:
-    """Builds the pipelines of a dataset from its arrays.
-
-    The images stay as they are in memory; a step gathers one batch of them by index, augments it as
-    a whole, and normalises it. tf.data's autotuning is off: on few cores it halves the speed of a
-    training loop at random.
+    prepare: Callable[[Any], Any] = as_float,
+    augment: Augmentation | None = None,
+) -> ArrayData:
+    """Splits and batches a dataset that is given as arrays.
 
     Args:
         name: the dataset's name.
-        train: images (examples, *input_shape) and labels (examples, ...): integers of classes, or
-            what else is learned.
+        train: inputs (examples, *input_shape), such as images in uint8, and labels (examples, ...):
+            integers of classes, or what else is learned.
         test: likewise.
         split: how to split and batch them.
         classes: number of classes; `None` where the labels are no classes.
-        normalize: from a batch of images to float32 inputs.
-        augment: from a batch of training images and a seed of shape (2,) to augmented images.
+        prepare: from a batch of inputs as they are in memory to float32, by `keras.ops`. Default:
+            the numbers as they are.
+        augment: what happens to training inputs at random; default nothing.
 
     Returns:
-        The `Data`.
+        The `ArrayData`.
 
     Raises:
         ValueError: the split is not possible, or asks for label noise where there are no classes.
@@ -51,69 +57,71 @@ def in_memory(
     Example:
 
     ```python
-    data = in_memory(
-        "noise", (x, y), (x_test, y_test), Split(batch_size=32, seed=1),
-        classes=10, normalize=lambda x: tf.cast(x, tf.float32),
-    )
+    data = in_memory("noise", (x, y), (x_test, y_test), Split(batch_size=32, seed=1), classes=10)
     ```
     """
-    images, labels = train
+    inputs, labels = train
     seed, batch_size = split.seed, split.batch_size
-    count, held_out = split.sizes(len(labels))
-    order = np.random.default_rng([split.fixed_by, len(labels)]).permutation(len(labels))
-    validation = order[:held_out]
-    training = order[held_out : held_out + count]
     for part in (labels, test[1]):
         check_labels(part, classes)
-    noisy = _noisy(labels[training], classes, split)
-    label_type = noisy.dtype if classes is None else tf.int64
+    label_type = labels.dtype if classes is None else np.dtype(np.int32)
+    training, validation = members(split, len(labels))
+    count = len(training)
     steps = count // batch_size
+    arrays = {
+        "train": (inputs[training], _noisy(labels[training], classes, split).astype(label_type)),
+        "validation": (inputs[validation], labels[validation].astype(label_type)),
+        "test": (test[0], test[1].astype(label_type)),
+    }
 
-    # On a GPU machine these tensors would otherwise go to the GPU, away from tf.data's operations.
-    with tf.device("CPU:0"):
-        train_images = tf.constant(images[training])
-        train_labels = tf.constant(noisy, label_type)
+    @functools.lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        check_integer("epoch", epoch, minimum=0)
+        rows = np.random.default_rng([seed, epoch]).permutation(count)
+        return rows[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
-    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(tf.range(count), seed=[seed, epoch])
-        rows = tf.reshape(order[: steps * batch_size], [steps, batch_size])
-        return tf.data.Dataset.from_tensor_slices(
-            (epoch * steps + tf.range(steps, dtype=tf.int64), rows)
-        )
+    @functools.lru_cache(maxsize=2)
+    def draws(epoch: int) -> np.ndarray:
+        assert augment is not None
+        random = np.random.default_rng([seed, epoch, _AUGMENTATION])
+        return augment.draw(random, (steps, batch_size)).astype(np.int32)
 
-    def batch_at(step: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x = tf.gather(train_images, indices)
-        if augment is not None:
-            x = augment(x, tf.stack([tf.constant(seed, tf.int64), step]))
-        return normalize(x), tf.gather(train_labels, indices)
-
-    def stream(initial_epoch: int = 0) -> tf.data.Dataset:
+    def training_stream(initial_epoch: int = 0) -> Any:
         check_integer("initial_epoch", initial_epoch, minimum=0)
-        epochs = tf.data.Dataset.counter(initial_epoch)
-        return _finish(epochs.flat_map(epoch_batches), batch_at)
 
-    def one_pass(images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
-        with tf.device("CPU:0"):
-            images, labels = tf.constant(images), tf.constant(labels, label_type)
+        def plan_at(index: int) -> tuple[np.ndarray, ...]:
+            epoch, step = initial_epoch + index // steps, index % steps
+            rows = order(epoch)[step]
+            return (rows,) if augment is None else (rows, draws(epoch)[step])
 
-        def batch_from(start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return normalize(images[start : start + batch_size]), labels[start : start + batch_size]
+        return stream(arrays["train"], prepare, augment, plan_at, None)
 
-        return _finish(tf.data.Dataset.range(0, len(labels), batch_size), batch_from)
+    def one_pass(part: str) -> Any:
+        examples = len(arrays[part][1])
 
-    return Data(
+        def plan_at(index: int) -> tuple[np.ndarray, ...]:
+            first = index * batch_size
+            return (np.arange(first, min(first + batch_size, examples), dtype=np.int32),)
+
+        return stream(arrays[part], prepare, None, plan_at, -(-examples // batch_size))
+
+    return ArrayData(
         name=name,
-        train=stream,
-        validation=one_pass(images[validation], labels[validation]),
-        test=one_pass(*test),
+        train=training_stream,
+        validation=one_pass("validation"),
+        test=one_pass("test"),
         steps_per_epoch=steps,
         batch_size=batch_size,
-        input_shape=images.shape[1:],
+        input_shape=inputs.shape[1:],
         classes=classes,
         train_examples=count,
-        validation_examples=held_out,
+        validation_examples=len(validation),
         test_examples=len(test[1]),
-        in_memory=True,
+        arrays=arrays,
+        prepare=prepare,
+        augment=augment,
+        order=order,
+        draws=None if augment is None else draws,
     )
 
 
@@ -126,13 +134,3 @@ def _noisy(labels: np.ndarray, classes: int | None, split: Split) -> np.ndarray:
             f"Received: `label_noise={split.label_noise}`"
         )
     return labels
-
-
-def _finish(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.deterministic = True
-    options.experimental_distribute.auto_shard_policy = SHARD_BY_BATCH
-    cores = os.cpu_count() or 1
-    mapped = dataset.map(function, num_parallel_calls=cores, deterministic=True)
-    return mapped.prefetch(2 * cores).with_options(options)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from keras import ops
 
-from recipes.datasets.data import Data
+from recipes.datasets.arrays import ArrayData
 from recipes.datasets.in_memory import in_memory
 from recipes.datasets.prepared import load_arrays
 from recipes.datasets.split import Split
 
 
-def mnist(split: Split, download: bool = True) -> Data:
+def mnist(split: Split, download: bool = True) -> ArrayData:
     """Loads MNIST; pixels / 255, shape (28, 28, 1), no augmentation.
 
     Args:
@@ -18,7 +18,7 @@ def mnist(split: Split, download: bool = True) -> Data:
         download: whether TFDS may download what is not prepared.
 
     Returns:
-        The `Data`.
+        The `ArrayData`.
 
     Raises:
         ValueError: the split is not possible; the data are not there.
@@ -38,5 +38,5 @@ def mnist(split: Split, download: bool = True) -> Data:
         test,
         split,
         classes=10,
-        normalize=lambda x: tf.cast(x, tf.float32) / 255.0,
+        prepare=lambda x: ops.cast(x, "float32") / 255.0,
     )

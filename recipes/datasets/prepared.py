@@ -9,6 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from recipes.datasets.cache import cached, folder
+
+_SPLITS = ("train", "test")
+_NAMES = [f"{split}_{part}" for split in _SPLITS for part in ("image", "label")]
+
 
 def prepared_builder(name: str, *, download: bool, hint: str = "run, with a network, ") -> Any:
     """Returns the TFDS builder of a dataset that is prepared, or explains how to prepare it.
@@ -63,7 +68,9 @@ def prepared_builder(name: str, *, download: bool, hint: str = "run, with a netw
 
 
 def load_arrays(name: str, *, download: bool) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Loads the training and the test set of an image dataset into memory, decoded once a process.
+    """Loads the training and the test set of an image dataset into memory.
+
+    They are decoded once, through TFDS, and then kept in `recipes.datasets.cache`.
 
     Args:
         name: the dataset's name in TFDS; it has features "image" and "label".
@@ -71,7 +78,7 @@ def load_arrays(name: str, *, download: bool) -> tuple[tuple[np.ndarray, np.ndar
 
     Returns:
         (images, labels) of "train" and of "test": uint8 (examples, height, width, channels) and
-        int64 (examples,), in the order on disk.
+        int32 (examples,), in the order on disk.
 
     Raises:
         ValueError: the data are not there.
@@ -82,14 +89,23 @@ def load_arrays(name: str, *, download: bool) -> tuple[tuple[np.ndarray, np.ndar
     (x, y), (x_test, y_test) = load_arrays("mnist", download=True)
     ```
     """
-    builder = prepared_builder(name, download=download)
-    return _decode(builder.name, str(builder.data_dir))
+    return _loaded(name, download, str(folder()))
 
 
 @functools.lru_cache(maxsize=2)
-def _decode(name: str, folder: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+def _loaded(name: str, download: bool, folder: str) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    arrays = cached(name, tuple(_NAMES), lambda: _decoded(name, download))
+    train, test = ((arrays[f"{split}_image"], arrays[f"{split}_label"]) for split in _SPLITS)
+    return train, test
+
+
+def _decoded(name: str, download: bool) -> dict[str, np.ndarray]:
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(folder)
-    splits = (builder.as_dataset(split=split, batch_size=-1) for split in ("train", "test"))
-    return tuple((split["image"].numpy(), split["label"].numpy()) for split in splits)
+    builder = prepared_builder(name, download=download)
+    arrays = {}
+    for split in _SPLITS:
+        table = tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1))
+        arrays[f"{split}_image"] = table["image"]
+        arrays[f"{split}_label"] = table["label"].astype(np.int32)
+    return arrays

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from recipes.running.files import write_atomically
+from recipes.files import write_atomically
 
 # Names in the file, beside those of variables. The first is that of version 0.1.
 _PROGRESS, _PLAIN, _OWN = "state", "plain", "own_"

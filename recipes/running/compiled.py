@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
+from keras.distribution import distribution
 
 from keras_sam import SAMModel, sparsity
+from recipes.datasets.arrays import ArrayData
 from recipes.datasets.data import Data
 from recipes.running import parts
 from recipes.running.config import RunConfig
 from recipes.running.radius import Radius
+from recipes.running.resident import ResidentModel
 from recipes.running.runtime import Runtime, scope
 
 
@@ -34,7 +39,7 @@ class Compiled:
             rho: Any = 0.0
             if self.radius is not None:
                 rho = parts.build_schedule(config, self.radius, steps)
-            self.sam = SAMModel(
+            self.sam: Any = _model(data, strategy)(
                 self.network,
                 rho,
                 config.num_batch_splits,
@@ -48,13 +53,19 @@ class Compiled:
             if self.radius is not None:
                 # Part of the model's state, or JAX would compile in the radius of the first run.
                 self.sam.radius = self.radius.variable
+            self.resident = isinstance(self.sam, ResidentModel)
+            in_one_go = runtime.steps(
+                steps, self.replicas, data.one_shape, self.resident, _loops_well(self.network)
+            )
             self.sam.compile(
                 parts.build_optimizer(config, steps),
                 parts.build_loss(config),
                 metrics=parts.build_metrics(config),
-                steps_per_execution=runtime.steps(steps, self.replicas, data.one_shape),
+                steps_per_execution=1 if self.resident else in_one_go,
                 jit_compile="auto" if runtime.jit is None else runtime.jit,
             )
+            if self.resident:
+                self.sam.build_programs(in_one_go)
             self._prune(config, data)
             self.sam.optimizer.build(self.sam.trainable_variables)
             self.sam.fit_method()
@@ -72,6 +83,8 @@ class Compiled:
         """Puts the model where a new one with this config's seed and rho would start."""
         if self.radius is not None:
             self.radius.assign(config.rho)
+        if self.resident:
+            self.sam.feed.replace(data)
         fresh = parts.build_network(config, data)
         for variable, start in zip(self.network.variables, fresh.variables, strict=True):
             variable.assign(start)
@@ -95,3 +108,23 @@ class Compiled:
                 loss=parts.build_loss(config),
                 seed=config.seed,
             )
+
+
+def _model(data: Data, strategy: Any) -> Callable[..., Any]:
+    """What makes the model: one with its data on the device, where that is one device."""
+    if isinstance(data, ArrayData) and strategy is None and distribution() is None:
+        return functools.partial(ResidentModel, data)
+    return SAMModel
+
+
+def _loops_well(network: keras.Model) -> bool:
+    """Whether a step takes no longer inside a loop of a program than by itself.
+
+    XLA computes convolutions inside a loop on one core of a CPU: 4 times as long on two.
+    """
+    if keras.backend.backend() != "jax":
+        return True
+    import jax
+
+    convolves = any(len(variable.shape) >= 4 for variable in network.trainable_variables)
+    return jax.default_backend() != "cpu" or not convolves

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from recipes.files import append_line, finite, read_lines, with_nan, write_atomically
 from recipes.running.command_line import OUTPUT
 from recipes.running.environment import environment
-from recipes.running.files import append_line, finite, read_lines, with_nan, write_atomically
 from recipes.running.flags import Parser, add_flags, field_names, given
 from recipes.running.interrupt import command
 from recipes.running.lock import locked

@@ -30,8 +30,12 @@ class Fit(Training):
     def __init__(self, config: RunConfig, data: Data, compiled: Compiled) -> None:
         self.config = config
         self.data = data
-        self.sam = compiled.sam
+        self.sam: Any = compiled.sam
         self.network = compiled.network
+        self.resident = compiled.resident
+        # A recipe that evaluates by a function of its own gives it a dataset.
+        own = find(config.recipe).evaluate is not None
+        self._evaluates_by_itself = compiled.resident and not own
         self.variables = compiled.variables
         self.replicas = compiled.replicas
         self.parameters = sum(math.prod(v.shape) for v in self.sam.trainable_variables)
@@ -46,10 +50,12 @@ class Fit(Training):
         if run.runtime.progress:
             watchers.append(ProgressBar(self.config.epochs, find(self.config.recipe).metric))
         self.sam.fit(
-            self.data.train(run.epoch),
+            self.sam.plans(run.epoch) if self.resident else self.data.train(run.epoch),
             initial_epoch=run.epoch,
             epochs=self.config.epochs,
-            steps_per_epoch=self.data.steps_per_epoch,
+            steps_per_epoch=(
+                self.sam.plans_per_epoch if self.resident else self.data.steps_per_epoch
+            ),
             callbacks=[*watchers, *callbacks],
             shuffle=False,  # The data come in the order that the seed asks for.
             verbose=0,
@@ -57,13 +63,18 @@ class Fit(Training):
 
     def evaluations(self) -> dict[str, float]:
         """Loss and metrics on validation and test data, by their names in the curves."""
-        return {
-            f"{name}_{key}": value
-            for name, dataset in (("val", self.data.validation), ("test", self.data.test))
-            for key, value in self._evaluate(dataset).items()
-        }
+        found: dict[str, float] = {}
+        for name, part in (("val", "validation"), ("test", "test")):
+            if self._evaluates_by_itself:
+                values = self.sam.evaluation(part)
+            else:
+                values = self._evaluate(getattr(self.data, part))
+            found |= {f"{name}_{key}": value for key, value in values.items()}
+        return found
 
     def train_metrics(self) -> Mapping[str, float]:
+        if self._evaluates_by_itself:
+            return self.sam.training_evaluation(self.config.epochs)
         stream = self.data.train(self.config.epochs)
         return self._evaluate(stream, steps=self.data.steps_per_epoch)
 

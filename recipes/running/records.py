@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recipes.files import append_line, finite, read_lines, with_nan
 from recipes.running.config import RunConfig
-from recipes.running.files import append_line, finite, read_lines, with_nan
 from recipes.running.metric import ACCURACY, Metric
 from recipes.running.recipe import read_config
 

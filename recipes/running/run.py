@@ -11,9 +11,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from recipes.files import write_atomically
 from recipes.running.checkpoint import Checkpoint
 from recipes.running.config import RunConfig
-from recipes.running.files import write_atomically
 from recipes.running.metric import Metric
 from recipes.running.recipe import read_config
 from recipes.running.records import DIVERGED, FINISHED, Record, summarize

@@ -21,10 +21,11 @@ class Runtime:
 
     Args:
         jit: Whether the step is compiled by XLA; `None` leaves it to the device, the default.
-        steps_per_execution: Steps between two returns to Python, a divisor of the steps of an
-            epoch; `None` takes a divisor up to 100 or a short epoch as a whole, but 1 on PyTorch
-            and with several replicas, where Keras cannot do more, and where batches differ in
-            shape, where each row of shapes would be a program. Defaults to `None`.
+        steps_per_execution: Steps between two returns to `fit`, a divisor of the steps of an
+            epoch; `None` takes a divisor up to 100 or a short epoch as a whole, but 1 with several
+            replicas (and on PyTorch, for data that are not in memory), where Keras cannot do more,
+            where batches differ in shape, where each row of shapes would be a program, and on JAX
+            for convolutions on a CPU, which are slow inside a loop. Defaults to `None`.
         devices: Devices to train on, such as ("GPU:0", "GPU:1"), mirrored if there are several;
             `None` takes all local GPUs, or the CPU. Defaults to `None`.
         deterministic: Whether operations that are faster when they are not reproducible (on GPUs)
@@ -94,11 +95,26 @@ class Runtime:
                 f"Received: `deterministic=True` on {keras.backend.backend()}"
             )
 
-    def steps(self, steps_per_epoch: int, replicas: int, one_shape: bool = True) -> int:
+    def steps(
+        self,
+        steps_per_epoch: int,
+        replicas: int,
+        one_shape: bool = True,
+        resident: bool = False,
+        loops_well: bool = True,
+    ) -> int:
         """The steps per execution for an epoch of so many steps.
 
         Keras runs past the end of an epoch that the number does not divide, and (as of 3.15) fails
         in its own loop over steps where a MirroredStrategy has several replicas.
+
+        Args:
+            steps_per_epoch: Steps of an epoch.
+            replicas: Devices that share a batch.
+            one_shape: Whether all batches have one shape. Defaults to `True`.
+            resident: Whether the loop over steps is that of a `ResidentModel`, not Keras's.
+                Defaults to `False`.
+            loops_well: Whether a step is as fast inside a loop as by itself. Defaults to `True`.
 
         Raises:
             ValueError: If the number asked for is no divisor, or above 1 with several replicas.
@@ -106,7 +122,8 @@ class Runtime:
         if self.steps_per_execution is None:
             import keras
 
-            if replicas > 1 or not one_shape or keras.backend.backend() == "torch":
+            streamed_by_torch = keras.backend.backend() == "torch" and not resident
+            if replicas > 1 or not one_shape or streamed_by_torch or not loops_well:
                 return 1
             divisor = max(n for n in range(1, 101) if steps_per_epoch % n == 0)
             # Where the number has no useful divisor (MNIST has 421 steps), a short epoch in one go.

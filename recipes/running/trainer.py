@@ -11,18 +11,15 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import functools
 import json
 import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
+from recipes.datasets.arrays import ArrayData
 from recipes.datasets.data import Data
 from recipes.running import parts
 from recipes.running.checkpoint import Checkpoint
@@ -35,13 +32,12 @@ from recipes.running.records import Record, append_record, find_record
 from recipes.running.run import Run
 from recipes.running.runtime import Runtime
 from recipes.running.training import Training
+from recipes.seeding import set_seed
 
 # Compiled models that are kept for the next run: one with SAM, one without.
 _MODELS_KEPT = 2
 # Datasets that are kept for the next run with the same seed, and the size up to which they are.
 _DATASETS_KEPT, _KEPT_BYTES = 8, 50_000_000
-# Numbers in an evaluation set up to which it is one batch.
-_ONE_BATCH = 250_000
 
 
 def train(
@@ -135,7 +131,7 @@ class Trainer:
 
     def training(self, config: RunConfig) -> Training:
         """What trains a run, at its start."""
-        keras.utils.set_random_seed(config.seed)  # For whatever has no seed of its own.
+        set_seed(config.seed)  # For whatever has no seed of its own.
         own = find(config.recipe).training
         if own is not None:
             return own(config, self.runtime)
@@ -149,14 +145,9 @@ class Trainer:
         if key not in self._datasets:
             data = parts.load_data(config)
             size = data.train_examples * math.prod(data.input_shape)
-            if not data.in_memory or size > _KEPT_BYTES:
+            if not isinstance(data, ArrayData) or size > _KEPT_BYTES:
                 return data
-            self._datasets[key] = dataclasses.replace(
-                data,
-                train=functools.cache(data.train),
-                validation=_in_one_batch(data.validation, data.validation_examples),
-                test=_in_one_batch(data.test, data.test_examples),
-            )
+            self._datasets[key] = data
             while len(self._datasets) > _DATASETS_KEPT:
                 self._datasets.popitem(last=False)
         return self._datasets[key]
@@ -180,11 +171,3 @@ def _clean(folder: pathlib.Path) -> None:
     if (folder / "checkpoint.npz").exists():
         with contextlib.suppress(RuntimeError), locked(folder):
             Checkpoint(folder / "checkpoint.npz").remove()
-
-
-def _in_one_batch(dataset: Any, examples: int) -> Any:
-    """A few small examples as one batch in memory: making an iterator is what costs time then."""
-    if examples * math.prod(dataset.element_spec[0].shape[1:]) > _ONE_BATCH:
-        return dataset
-    batch = tuple(np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True))
-    return tf.data.Dataset.from_tensors(batch).with_options(dataset.options())

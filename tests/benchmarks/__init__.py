@@ -1,0 +1,3 @@
+"""What training costs."""
+
+import recipes as recipes  # Before TensorFlow is imported: it switches oneDNN on.

@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from recipes.running.config import RunConfig
-from recipes.running.files import append_line
+from recipes.files import append_line
 from recipes.running.records import Record, append_record, find_record, read_records, summarize
 
 CONFIG = RunConfig(recipe="digits")

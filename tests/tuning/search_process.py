@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from recipes.running.files import append_line
+from recipes.files import append_line
 from tuning.search import search
 from tuning.space import Space
 
