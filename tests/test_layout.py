@@ -23,7 +23,7 @@ FLOORS = {
         ["with_method", "ascent_log"],
         ["sam_model"],
     ],
-    "recipes": [["datasets", "networks"], ["running"], ["reporting"]],
+    "recipes": [["files", "seeding"], ["datasets", "networks"], ["running"], ["reporting"]],
     "tuning": [],
 }
 # A finished run is shown by the command that ran it.

@@ -12,6 +12,7 @@ import keras
 import keras_tuner
 
 from keras_sam import SAMModel
+from recipes.seeding import set_seed
 from tuning.fit_arguments import FitArguments
 
 
@@ -21,14 +22,14 @@ def build(build_model: Callable[[float], SAMModel], rho: float, seed: int) -> SA
     Raises:
         ValueError: If it is not what was asked for.
     """
-    keras.utils.set_random_seed(seed)
+    set_seed(seed)
     model = build_model(rho)
     if not isinstance(model, SAMModel) or model.rho != rho or not model.compiled:
         raise ValueError(
             "`build_model` must return a compiled keras_sam.SAMModel with the rho that it is "
             f"called with, {rho}. Received: {model!r} with rho {getattr(model, 'rho', None)}"
         )
-    keras.utils.set_random_seed(seed)
+    set_seed(seed)
     return model
 
 

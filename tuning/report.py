@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recipes.files import write_atomically
 from recipes.reporting.comparison import Comparison
 from recipes.reporting.figures import draw, size_figure
 from recipes.reporting.table import table, to_csv, to_json
-from recipes.files import write_atomically
 from tuning.hparams import write_hparams
 from tuning.rho_rule import RhoRule, fit_rho_rule
 from tuning.study import Study

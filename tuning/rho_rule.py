@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from recipes.reporting.comparison import Comparison
 from recipes.files import write_atomically
+from recipes.reporting.comparison import Comparison
 
 _RESAMPLES = 1000
 

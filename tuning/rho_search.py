@@ -28,10 +28,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from recipes.files import append_line
 from recipes.reporting.comparison import Comparison, compare
 from recipes.reporting.markdown import aligned
 from recipes.reporting.outcome import Outcome, standard_error
-from recipes.files import append_line
 from recipes.running.lock import locked
 from recipes.running.metric import Metric
 from tuning.folder import claim

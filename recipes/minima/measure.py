@@ -51,6 +51,7 @@ def measure(setting: Setting) -> dict[str, float]:
     from recipes.datasets.digits import digits
     from recipes.datasets.mnist import mnist
     from recipes.networks import mlp
+    from recipes.seeding import set_seed
 
     def squared_loss(y: Any, z: Any) -> Any:
         labels = ops.cast(ops.reshape(y, [-1]), "int32")
@@ -65,7 +66,7 @@ def measure(setting: Setting) -> dict[str, float]:
             if not setting.goal < logs["loss"] < math.inf:
                 self.model.stop_training = True
 
-    keras.utils.set_random_seed(setting.seed)
+    set_seed(setting.seed)
     split = Split(
         batch_size=setting.batch_size,
         validation_split=_UNUSED,
@@ -104,8 +105,9 @@ def measure(setting: Setting) -> dict[str, float]:
     )
     steps = _STEPS * len(history.epoch)
 
-    # One epoch of the stream is every training example once.
-    surface = LossSurface(model, data.train(0).take(data.steps_per_epoch), batch_size=500)
+    x, y = data.arrays["train"]
+    inputs = keras.ops.convert_to_numpy(data.prepare(x))
+    surface = LossSurface(model, (inputs, y), batch_size=500)
     loss = surface.loss()
     names = ("lambda_max", "trace", "trace_error", "s_2", "s_3", "s_4", "test_accuracy")
     measured = dict.fromkeys(names, math.nan)

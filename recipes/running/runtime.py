@@ -176,6 +176,7 @@ class Runtime:
             "backend": backend,
             "backend_version": importlib.metadata.version(backend),
             "device": _device_name(backend),
+            **({"onednn": _onednn()} if backend == "tensorflow" else {}),
             "replicas": replicas,
             "jit": self.jit,
             "deterministic": self.deterministic,
@@ -197,6 +198,12 @@ def mirrored(devices: tuple[str, ...]) -> Any:
 def scope(strategy: Any) -> contextlib.AbstractContextManager[Any]:
     """The strategy's scope, or no scope where there is no strategy."""
     return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def _onednn() -> str:
+    """Whether TensorFlow was told to use oneDNN on CPUs: "on", "off", or left to it."""
+    told = os.environ.get("TF_ENABLE_ONEDNN_OPTS")
+    return {"1": "on", "0": "off"}.get(told or "", "TensorFlow's default")
 
 
 def _device_name(backend: str) -> str:

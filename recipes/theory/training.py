@@ -62,6 +62,7 @@ def train(
     import keras
 
     from keras_sam import SAMModel
+    from recipes.seeding import set_seed
 
     class Measured(keras.callbacks.Callback):
         def __init__(self, seed: int, curves: dict[str, list[float]]) -> None:
@@ -90,7 +91,7 @@ def train(
                 sam.model.set_weights(network.get_weights())
                 for variable, value in zip(sam.optimizer.variables, start, strict=True):
                     variable.assign(value)
-            keras.utils.set_random_seed(member.seed)  # Of the order of the examples.
+            set_seed(member.seed)  # Of the order of the examples.
             curves: dict[str, list[float]] = {}
             callbacks = [Measured(member.seed, curves)] if after_epoch is not None else []
             history = sam.fit(

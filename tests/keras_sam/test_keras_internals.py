@@ -210,3 +210,12 @@ def test_hooks_of_the_trainer_on_jax():
 def test_the_wrapper_of_modules_is_called_as_we_override_it():
     parameters = inspect.signature(layers.TorchModuleWrapper.call).parameters
     assert list(parameters) == ["self", "args", "training", "kwargs"]
+
+
+def test_seed_global_generator_is_the_part_of_set_random_seed_that_is_kerass():
+    keras.utils.set_random_seed(5)
+    expected = keras.ops.convert_to_numpy(keras.random.uniform((4,)))
+    keras.random.uniform((3,))
+    keras_internals.seed_global_generator(5)
+    found = keras.ops.convert_to_numpy(keras.random.uniform((4,)))
+    np.testing.assert_array_equal(found, expected)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from keras_sam import SAMModel
 from recipes import networks
-from recipes.datasets.augmentation import crop_and_flip, random_crop_and_flip
+from recipes.datasets.augmentation import Augmentation, CropAndFlip
 from recipes.datasets.cifar10 import cifar10
 from recipes.datasets.digits import digits
 from recipes.datasets.imagenet2012 import central_window, imagenet2012, random_window
@@ -26,6 +26,10 @@ from recipes.datasets.in_memory import in_memory
 from recipes.datasets.mnist import mnist
 from recipes.datasets.prepared import load_arrays, prepared_builder
 from recipes.datasets.split import Split
+
+needs_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tf.distribute"
+)
 
 
 def is_prepared(name):
@@ -48,8 +52,8 @@ def numbered(examples=103, test_examples=11, **kwargs):
         numbers = np.arange(first, first + count)
         return numbers.astype(np.int32).reshape(-1, 1, 1, 1), numbers % 10
 
-    options = {"classes": 10, "normalize": lambda x: tf.cast(x, tf.float32)}
-    for name in ("classes", "normalize", "augment"):
+    options = {"classes": 10}
+    for name in ("classes", "prepare", "augment"):
         if name in kwargs:
             options[name] = kwargs.pop(name)
     split = Split(**{"batch_size": 8, "validation_split": 0.2, "data_seed": 0, **kwargs})
@@ -58,15 +62,19 @@ def numbered(examples=103, test_examples=11, **kwargs):
 
 
 def numbers(dataset):
-    return np.concatenate([x.numpy().ravel() for x, _ in dataset]).astype(int)
+    return np.concatenate([arrays(batch)[0].ravel() for batch in dataset]).astype(int)
 
 
 def labels(dataset):
-    return np.concatenate([y.numpy() for _, y in dataset])
+    return np.concatenate([arrays(batch)[1] for batch in dataset])
+
+
+def arrays(batch):
+    return [keras.ops.convert_to_numpy(part) for part in batch]
 
 
 def epochs(data, first, count):
-    return data.train(first).take(count * data.steps_per_epoch)
+    return list(itertools.islice(data.train(first), count * data.steps_per_epoch))
 
 
 # Splits.
@@ -165,9 +173,9 @@ def test_a_stream_may_start_at_any_epoch():
 
 
 def test_order_depends_on_the_seed_and_on_no_global_state():
-    tf.random.set_seed(1)
+    np.random.seed(1)
     first = numbers(epochs(numbered(seed=2), 0, 2))
-    tf.random.set_seed(2)
+    np.random.seed(2)
     np.testing.assert_array_equal(first, numbers(epochs(numbered(seed=2), 0, 2)))
     other = numbers(epochs(numbered(seed=3), 0, 2))
     assert set(other) <= set(range(103))
@@ -187,6 +195,7 @@ def test_orders_of_epochs_are_independent():
         assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < limit
 
 
+@needs_tensorflow
 def test_replicas_share_each_batch(strategy):
     data = numbered()
     whole = [x.numpy().ravel() for x, _ in data.train(1).take(3)]
@@ -204,6 +213,7 @@ def shares_of_two_workers(dataset):
     return [distribute._AutoShardDataset(dataset, 2, index) for index in (0, 1)]
 
 
+@needs_tensorflow
 def test_workers_share_each_epoch():
     data = numbered()
     parts = [numbers(part.take(5)) for part in shares_of_two_workers(data.train(1))]
@@ -282,52 +292,73 @@ def cropped_by_numpy(image, top, left, flip, padding):
 
 
 def test_every_crop_and_flip_against_numpy():
-    padding = 4
-    cases = list(itertools.product(range(9), range(9), (False, True)))
+    cases = list(itertools.product(range(9), range(9), (0, 1)))
     shape = (len(cases), 6, 5, 3)
     images = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
-    tops, lefts, flips = (np.array(column) for column in zip(*cases, strict=True))
-    result = crop_and_flip(
-        tf.constant(images),
-        tf.constant(tops, tf.int32),
-        tf.constant(lefts, tf.int32),
-        tf.constant(flips),
-        padding,
-    )
-    expected = [
-        cropped_by_numpy(image, *case, padding) for image, case in zip(images, cases, strict=True)
-    ]
-    assert result.dtype == tf.uint8
-    np.testing.assert_array_equal(result, expected)
+    augmentation = CropAndFlip(padding=4)
+    result = augmentation(keras.ops.convert_to_tensor(images), np.array(cases, np.int32))
+    expected = [cropped_by_numpy(image, *case, 4) for image, case in zip(images, cases)]
+    assert keras.backend.standardize_dtype(result.dtype) == "uint8"
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(result), expected)
 
 
-def test_random_crops_are_uniform_and_follow_from_the_seed():
-    image = np.random.default_rng(0).integers(1, 256, (6, 6, 1), dtype=np.uint8)
-    possible = {
-        cropped_by_numpy(image, top, left, flip, 1).tobytes(): (top, left, flip)
-        for top, left, flip in itertools.product(range(3), range(3), (False, True))
-    }
-    assert len(possible) == 18
-    images = tf.constant(np.repeat(image[None], 9000, axis=0))
-    crops = random_crop_and_flip(images, (1, 2), padding=1).numpy()
-    found = [possible[crop.tobytes()] for crop in crops]
-    counts = np.array([found.count(case) for case in possible.values()])
+def test_crops_are_uniform():
+    draws = CropAndFlip(padding=1).draw(np.random.default_rng(0), (90, 100))
+    assert (draws.shape, draws.dtype) == ((90, 100, 3), np.int32)
+    cases, counts = np.unique(draws.reshape(-1, 3), axis=0, return_counts=True)
+    assert cases.tolist() == [list(case) for case in itertools.product(range(3), range(3), (0, 1))]
     # 500 of each expected; the standard deviation of a count is 22.
     assert np.all(np.abs(counts - 500) < 5 * 22)
-    np.testing.assert_array_equal(crops, random_crop_and_flip(images, (1, 2), padding=1))
-    assert np.any(crops != random_crop_and_flip(images, (1, 3), padding=1).numpy())
+
+
+class Noise(Augmentation):
+    def draw(self, random, shape):
+        return random.integers(0, 10**6, size=(*shape, 1))
+
+    def __call__(self, inputs, draws):
+        return inputs + draws[:, :, None, None] * 1000
 
 
 def test_augmentation_differs_by_epoch_and_repeats_by_seed():
-    def noise(x, seed):
-        return x + tf.random.stateless_uniform(tf.shape(x), seed, 0, 10**6, tf.int32) * 1000
-
-    data = numbered(augment=noise)
+    data = numbered(augment=Noise())
     drawn = [numbers(epochs(data, epoch, 1)) // 1000 for epoch in range(3)]
     assert len(set(np.concatenate(drawn))) > 0.99 * sum(draws.size for draws in drawn)
-    np.testing.assert_array_equal(drawn[2], numbers(epochs(numbered(augment=noise), 2, 1)) // 1000)
-    assert np.any(drawn[0] != numbers(epochs(numbered(augment=noise, seed=1), 0, 1)) // 1000)
+    again = numbered(augment=Noise())
+    np.testing.assert_array_equal(drawn[2], numbers(epochs(again, 2, 1)) // 1000)
+    assert np.any(drawn[0] != numbers(epochs(numbered(augment=Noise(), seed=1), 0, 1)) // 1000)
     assert max(numbers(data.validation)) < 103
+
+
+def test_what_the_host_decides_is_numpys():
+    """The same integers whatever the backend: written out here, from NumPy alone."""
+    data = numbered(seed=5, augment=Noise())
+    for epoch in (0, 3):
+        rows = np.random.default_rng([5, epoch]).permutation(82)[:80].reshape(10, 8)
+        draws = np.random.default_rng([5, epoch, 1]).integers(0, 10**6, size=(10, 8, 1))
+        np.testing.assert_array_equal(data.order(epoch), rows)
+        np.testing.assert_array_equal(data.draws(epoch), draws)
+        assert data.order(epoch).dtype == data.draws(epoch).dtype == np.int32
+        x, y = data.arrays["train"]
+        # float32 holds the numbers to 1 in 10^7.
+        expected = (x[rows, 0, 0] + draws * 1000).ravel()
+        found = numbers(epochs(data, epoch, 1))
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_array_equal(labels(epochs(data, epoch, 1)), y[rows].ravel())
+    assert data.order(0)[0].tolist() == [31, 38, 70, 30, 4, 44, 39, 74]
+    assert numbered().draws is None
+    with pytest.raises(ValueError, match="`epoch` must be an integer >= 0"):
+        data.order(-1)
+
+
+def test_arrays_are_those_of_the_streams():
+    data = numbered(label_noise=0.5)
+    for part in ("validation", "test"):
+        x, y = data.arrays[part]
+        np.testing.assert_array_equal(numbers(getattr(data, part)), x.ravel())
+        np.testing.assert_array_equal(labels(getattr(data, part)), y)
+    x, y = data.arrays["train"]
+    assert y.dtype == np.int32
+    assert np.count_nonzero(y != x.ravel() % 10) == 41
 
 
 # Digits.
@@ -344,7 +375,7 @@ def test_digits_are_those_of_scikit_learn():
     for split in (epochs(data, 0, 30), data.validation, data.test):
         pairs = [
             (np.uint8(image * 16).tobytes(), label)
-            for images, targets in split.as_numpy_iterator()
+            for images, targets in map(arrays, split)
             for image, label in zip(images, targets, strict=True)
         ]
         seen.append(set(pairs))
@@ -354,7 +385,7 @@ def test_digits_are_those_of_scikit_learn():
 
 def test_digits_test_set_depends_on_the_data_seed():
     first, again, other = (
-        np.concatenate([x for x, _ in digits(Split(seed=seed, data_seed=data_seed)).test])
+        digits(Split(seed=seed, data_seed=data_seed)).arrays["test"][0]
         for seed, data_seed in ((0, 0), (1, 0), (0, 1))
     )
     np.testing.assert_array_equal(first, again)
@@ -374,13 +405,13 @@ def test_mnist_pixels_and_sizes():
     )
     assert (data.input_shape, data.classes, data.steps_per_epoch) == ((28, 28, 1), 10, 421)
     _, (images, targets) = load_arrays("mnist", download=False)
-    x, y = next(iter(data.test))
-    assert x.dtype == tf.float32
+    x, y = arrays(next(iter(data.test)))
+    assert x.dtype == np.float32
     np.testing.assert_allclose(x, images[:128] / 255, rtol=1e-6)
     np.testing.assert_array_equal(y, targets[:128])
     assert np.bincount(targets).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    limits = [(float(tf.reduce_min(x)), float(tf.reduce_max(x))) for x, _ in data.train(0).take(3)]
-    assert limits == [(0.0, 1.0)] * 3
+    first = [arrays(batch)[0] for batch in itertools.islice(data.train(0), 3)]
+    assert [(x.min(), x.max()) for x in first] == [(0.0, 1.0)] * 3
 
 
 @needs_cifar10
@@ -395,16 +426,16 @@ def test_cifar10_normalisation_and_augmentation():
     (train_images, train_labels), (images, targets) = load_arrays("cifar10", download=False)
     assert images.dtype == np.uint8
     mean, std = np.array([0.4914, 0.4822, 0.4465]), np.array([0.2023, 0.1994, 0.2010])
-    x, y = next(iter(data.test))
+    x, y = arrays(next(iter(data.test)))
     np.testing.assert_allclose(x, (images[:128] / 255 - mean) / std, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(y, targets[:128])
 
     # Each training image is one of the 162 crops of an image with its label: find it by its centre,
     # which all shifts by up to 4 pixels contain.
-    x, y = next(iter(data.train(0)))
-    pixels = np.rint((x.numpy() * std + mean) * 255).astype(np.uint8)
+    x, y = arrays(next(iter(data.train(0))))
+    pixels = np.rint((x * std + mean) * 255).astype(np.uint8)
     offsets = list(itertools.product(range(9), range(9), (False, True)))
-    for image, label in zip(pixels[:4], y.numpy()[:4], strict=True):
+    for image, label in zip(pixels[:4], y[:4], strict=True):
         of_class = train_images[train_labels == label]
         padded = np.pad(of_class, [(0, 0), (4, 4), (4, 4), (0, 0)])
         matches = 0
@@ -422,6 +453,7 @@ def test_cifar10_normalisation_and_augmentation():
 @pytest.fixture
 def nothing_prepared(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("KERAS_SAM_CACHE", str(tmp_path / "cache"))
 
     def refuse(*args, **kwargs):
         raise requests.ConnectionError("no network in this test")

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from recipes import files
+from recipes.files import append_line, read_lines, write_atomically
 from recipes.running import interrupt
 from recipes.running.checkpoint import Checkpoint
-from recipes.files import append_line, read_lines, write_atomically
 from recipes.running.records import append_record, read_records
 from tests.recipes.test_records import make_record
 

@@ -8,8 +8,8 @@ import warnings
 
 import pytest
 
-from recipes.running.config import RunConfig
 from recipes.files import append_line
+from recipes.running.config import RunConfig
 from recipes.running.records import Record, append_record, find_record, read_records, summarize
 
 CONFIG = RunConfig(recipe="digits")

@@ -1,0 +1,57 @@
+"""Recipes and studies on JAX and PyTorch neither import TensorFlow nor need it installed."""
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# A module that is None cannot be imported, as if it were not installed.
+ABSENT = """
+import runpy, sys
+for name in ("tensorflow", "tensorflow_datasets", "tf_keras"):
+    sys.modules[name] = None
+module, *sys.argv[1:] = sys.argv[1:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+# TensorFlow is there, and must be left alone.
+UNTOUCHED = """
+import runpy, sys
+module, *sys.argv[1:] = sys.argv[1:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+assert "tensorflow" not in sys.modules, "imported"
+"""
+
+
+def run(program, backend, *arguments):
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    # JAX's own cache of compiled programs looks for TensorFlow's file system.
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [ABSENT, UNTOUCHED], ids=["absent", "untouched"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_no_tensorflow(backend, program, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    flags = ["--no-progress", "--output", str(tmp_path)]
+    out = run(program, backend, "recipes.digits", "--quick", "--rho", "0.1", *flags)
+    assert "10 epochs" in out
+    study = ["digits", "--widths", "0.1", "--rhos", "0.1", "--seeds", "1", "--epochs", "1"]
+    out = run(program, backend, "tuning.rho_search", *study, *flags)
+    assert "|   0.1 |      2,370 |" in out
