@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from recipes import paper
-from recipes.running.files import write_atomically
+from recipes.files import write_atomically
 from recipes.running.flags import Parser
 from recipes.running.interrupt import command
 

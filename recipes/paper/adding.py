@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from recipes.files import read_lines
 from recipes.paper.study import Study, flat
 from recipes.paper.timings import add_timings
 from recipes.reporting.comparison import Comparison, comparisons
 from recipes.running.experiment import Experiment, Result
-from recipes.running.files import read_lines
 from recipes.running.recipe import find
 from recipes.running.records import Record, read_records
 

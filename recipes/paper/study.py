@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from recipes.running.files import finite, write_atomically
+from recipes.files import finite, write_atomically
 from recipes.running.records import DIVERGED, Record
 
 _PARTS = ("selected", "last", "best_test")
