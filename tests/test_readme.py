@@ -56,3 +56,11 @@ def test_examples_for_another_backend_run(backend, tmp_path):
 def test_every_guide_has_examples():
     guides = ["training", "choosing", "sparsity", "sharpness", "backends", "studies"]
     assert [guide for guide in guides if not blocks(f"docs/{guide}.md")] == []
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_links_lead_to_files(page):
+    folder = (ROOT / page).parent
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", (ROOT / page).read_text())
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (folder / link).exists()] == []

@@ -4,6 +4,8 @@ import importlib
 import pathlib
 import re
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 # Modules whose `__all__` is public, and names without one.
@@ -42,3 +44,13 @@ def test_every_entry_exists():
 
 def test_no_entry_is_there_twice():
     assert sorted(set(entries())) == sorted(entries())
+
+
+def test_examples_are_shown_as_code(monkeypatch):
+    pytest.importorskip("griffe")
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from doctest_blocks import fenced
+
+    shown = "A sum.\n\n```pycon\n>>> 1 + 1  # two\n2\n>>> 2\n2\n```\n\nThe end."
+    assert fenced("A sum.\n\n>>> 1 + 1  # two\n2\n>>> 2\n2\n\nThe end.") == shown
+    assert fenced("a\n\n    >>> 1\n    1") == "a\n\n    ```pycon\n    >>> 1\n    1\n    ```"

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from recipes.figures import main
 from recipes.reporting import figures
+from recipes.reporting.axes import log_ticks
 from recipes.reporting.comparison import comparisons
 from recipes.reporting.titles import settings
 from recipes.running.recipe import find
@@ -137,3 +139,11 @@ def test_a_folder_without_records_is_an_error(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path)])
     assert "no records" in capsys.readouterr().err
+
+
+def test_a_logarithmic_axis_has_ticks_also_within_a_decade():
+    axes = Figure().subplots()
+    axes.plot([1, 2], [0.65, 1.45])
+    log_ticks(axes)
+    low, high = axes.get_ylim()
+    assert sum(low <= tick <= high for tick in axes.get_yticks()) >= 4
