@@ -51,7 +51,7 @@ def _noisy(noise: float) -> dict[str, tuple[str, Draw]]:
 
 
 ACCURACY = "gain, points"
-_COLUMNS = 5
+_COLUMNS = 6
 PANELS = (
     Panel(
         "synthetic regression, MLP",
@@ -96,7 +96,7 @@ def figure(studies: Mapping[str, Study]) -> Figure:
         if (ours := _ours(panel, studies)) or panel.paper is not None
     ]
     rows = math.ceil(len(panels) / _COLUMNS)
-    drawn = Figure(figsize=(15, 3 * rows), layout="constrained", facecolor="white")
+    drawn = Figure(figsize=(17, 2.9 * rows), layout="constrained", facecolor="white")
     grid = list(drawn.subplots(rows, _COLUMNS, squeeze=False).flat)
     for axes, (panel, ours) in zip(grid, panels, strict=False):
         known = [

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from recipes.paper.planned import PLANNED, Planned
 from recipes.paper.row import VERDICTS, Row
 from recipes.paper.rows import ROWS, SECTIONS, TRIED
-from recipes.paper.rules import LEAST_POINTS, LEAST_SEEDS, RISK, Finding
+from recipes.paper.rules import LEAST_POINTS, LEAST_SEEDS, RISK
 from recipes.paper.study import Study
 
 FIGURE = "paper.png"
@@ -32,10 +32,14 @@ def cells(row: Row, studies: Mapping[str, Study]) -> tuple[str, ...]:
     """A row of the page, under `claim, the paper's number, ours, command, ...`."""
     names = list(dict.fromkeys(check.study for check in row.checks))
     there = [name for name in names if name in studies]
-    lines = [_line(check.says, finding, numbers) for check, finding, numbers in row.judged(studies)]
+    lines, before = [], set()
+    for check, finding, numbers in row.judged(studies):
+        if finding is not None:
+            told = "same numbers" if numbers in before else numbers
+            lines.append(f"{_MARKS[finding.holds]}: {check.says}: {told}; {finding.reason}")
+            before.add(numbers)
     # Of a study that is not there one line is enough.
     absent = [name for name in names if name not in studies]
-    lines = [line for line in lines if line]
     lines += [f"no records yet of {', '.join(f'`{name}`' for name in absent)}"] if absent else []
     lines += [f"*{row.note}*"] if row.note else []
     links = [f"[`{name}`](#{name})" for name in there]
@@ -50,12 +54,6 @@ def cells(row: Row, studies: Mapping[str, Study]) -> tuple[str, ...]:
         "<br>".join(times) or "-",
         f"**{row.verdict(studies)}**",
     )
-
-
-def _line(says: str, finding: Finding | None, numbers: str) -> str:
-    if finding is None:
-        return ""
-    return f"{_MARKS[finding.holds]}: {says}: {numbers}; {finding.reason}"
 
 
 def _intro(studies: Mapping[str, Study]) -> str:

@@ -145,10 +145,10 @@ PLANNED = (
     Planned(
         "cifar10_resnet18",
         (
-            "python -m tuning.rho_search cifar10_resnet18 --widths 4 8 --rhos 0.02 0.05 0.1 "
-            "--seeds 3 --epochs 10 --take 15000",
+            "python -m tuning.rho_search cifar10_resnet18 --widths 4 8 16 --rhos 0.05 0.1 "
+            "--seeds 3 --epochs 6 --take 10000",
         ),
-        25,
+        20,
     ),
     Planned(
         "molecules_gcn",

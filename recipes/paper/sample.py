@@ -67,7 +67,7 @@ class Sample:
         counts = sorted({len(ys) for ys in self.by_x.values()})
         number = " to ".join(dict.fromkeys(f"{count:,}" for count in (counts[:1] + counts[-1:])))
         once = len({(point.x, point.seed) for point in self.points}) == len(self.points)
-        name = f"{self.against} " if self.against else ""
+        name = f"{self.against.replace('_', ' ')} " if self.against else ""
         return f"{name}{', '.join(cells)} ({number or 'no'} {'seeds' if once else 'values'})"
 
 

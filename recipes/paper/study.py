@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 from collections.abc import Mapping
@@ -51,7 +52,7 @@ class Study:
                     f"Received: {sorted(entry)} in study {self.name!r}"
                 )
 
-    @property
+    @functools.cached_property
     def records(self) -> list[Record]:
         """The runs, without their curves.
 
@@ -60,7 +61,7 @@ class Study:
         """
         return [_record(entry) for entry in self.entries]
 
-    @property
+    @functools.cached_property
     def results(self) -> tuple[dict[str, Any], ...]:
         """An experiment's results, settings by their plain names."""
         return tuple(

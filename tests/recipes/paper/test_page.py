@@ -3,9 +3,7 @@
 import pytest
 
 from recipes.paper import __main__ as command
-from recipes.paper.adding import asked
 from recipes.paper.page import cells, page
-from recipes.paper.planned import EQUAL, PLANNED
 from recipes.paper.row import NOT_AFFORDABLE, OPEN, VERDICTS, Check, Row
 from recipes.paper.rows import ROWS
 from recipes.paper.rules import rising
@@ -51,36 +49,6 @@ def test_a_row_without_records_says_so():
     assert line[2] == "no records yet of `digits`"
     assert "python -m tuning.rho_search digits --seeds 10" in line[3]
     assert line[-1] == "**open**"
-
-
-def test_every_study_that_a_row_asks_for_is_planned_or_named():
-    planned = {one.name for one in PLANNED}
-    asked_for = {check.study for row in ROWS for check in row.checks}
-    assert asked_for - planned == {"cifar10_resnet18_gpu"}
-    assert planned <= asked_for
-
-
-@pytest.mark.parametrize("planned", PLANNED, ids=lambda one: one.name)
-def test_planned_commands_have_flags_that_exist(planned):
-    import tuning.command_line as tuning
-
-    for line in planned.commands:
-        if "recipes." in line:
-            assert asked(line)[1]
-        elif "tuning.rho_search" in line:
-            words = line.split()[3:]
-            parser = tuning._parser(None, tuning._recipe(words))
-            assert parser.parse_args(words).recipe == words[0]
-
-
-def test_sparse_networks_keep_as_many_weights_as_the_dense_ones():
-    def weights(width):
-        first, second = round(300 * width), round(100 * width)
-        return 784 * first + first * second + 10 * second, first + second + 10
-
-    kernels, biases = weights(1.0)
-    for width, sparsity in EQUAL.items():
-        assert (1 - sparsity) * kernels + biases == pytest.approx(sum(weights(width)), rel=1e-2)
 
 
 def test_the_command_adds_a_study_makes_the_page_and_checks_it(tmp_path, capsys):
