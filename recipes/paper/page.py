@@ -81,7 +81,7 @@ fails where the two disagree. Verdicts are applied by code:
 - ± is the standard error over seeds. Gains are SAM's test metric less the plain optimizer's, in
   points where it is in percent; rho and epoch are selected on validation data unless the row says
   otherwise. The paper's numbers are read off its plots, ± 0.02. Every seed has its own initial
-  weights, batches and splits.
+  weights, batches and splits. Times are by the clock, on machines that others may have used too.
 
 ![gain against the number of weights, the paper's beside ours]({FIGURE})"""
 
