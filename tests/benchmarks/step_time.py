@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.step_time
     python -m tests.benchmarks.step_time --networks resnet18 --peers --masked --json step_time.json
-    python -m tests.benchmarks.step_time --backends tensorflow jax torch
+    python -m tests.benchmarks.step_time --backends tensorflow jax torch --without-onednn
     python -m tests.benchmarks.step_time --backends tensorflow jax --methods
 
 Each step lives in a process of its own, which holds the network, the optimizer (SGD with momentum
@@ -110,6 +110,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         f"{DEFAULT_STEPS['resnet18']} for the ResNet",
     )
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=["tensorflow"])
+    parser.add_argument(
+        "--without-onednn", action="store_true", help="time TensorFlow without oneDNN as well"
+    )
     parser.add_argument("--jit", action="store_true", help="XLA, or torch.compile on PyTorch")
     parser.add_argument("--mixed-precision", choices=["float16", "bfloat16"])
     parser.add_argument(
@@ -158,6 +161,8 @@ def variants(
         for backend in args.backends
         for step in steps
     ]
+    if args.without_onednn:
+        ours += [dataclasses.replace(v, onednn=False) for v in ours if v.backend == "tensorflow"]
     peers = [
         dataclasses.replace(plain, package=package, backend=backend, rho=rho)
         for package, backend in (PEERS.items() if args.peers else ())

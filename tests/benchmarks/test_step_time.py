@@ -53,6 +53,16 @@ def test_variants_are_each_backend_and_peer_with_sgd_before_sam():
     ]
 
 
+def test_tensorflow_is_timed_without_onednn_too():
+    arguments = step_time.parse(["--backends", "tensorflow", "jax", "--without-onednn"])
+    timed = step_time.variants("mlp", 0, 64, arguments)
+    names = ["Keras SGD", "keras_sam rho=0", "keras_sam SAM"]
+    off = [f"{name}, no oneDNN" for name in names]
+    assert [v.step_name for v in timed] == [*names, *names, *off]
+    assert {v.backend for v in timed[6:]} == {"tensorflow"}
+    assert timed[8].sgd == timed[6] != timed[0]
+
+
 def test_methods_are_timed_against_the_same_sgd_in_turns_of_whole_periods():
     arguments = step_time.parse(["--methods", "--steps", "5"])
     timed = step_time.variants("resnet18", 16, 128, arguments)

@@ -21,8 +21,8 @@ class Variant:
     """One row of the table.
 
     Attributes:
-        package: The package whose step it is, a key of `STEP_NAMES`; or "recipes" for the input
-            of a step alone.
+        package: The package whose step it is, a key of `STEP_NAMES`; or "recipes" for whole
+            epochs of a recipe.
         backend: The framework below it: "tensorflow", "jax" or "torch".
         network: A key of `NETWORKS`.
         filters: Filters of the ResNet's first stage; 0 for the MLP.
@@ -33,6 +33,7 @@ class Variant:
         jit: Whether compilation is asked for. `False` leaves the framework its default.
         precision: "float16" or "bfloat16" for mixed precision, `None` for float32.
         method: A name of `method_arguments.NAMES`; empty for SAM itself.
+        onednn: Whether TensorFlow uses oneDNN on a CPU, unless the environment says otherwise.
     """
 
     package: str
@@ -45,16 +46,18 @@ class Variant:
     jit: bool = False
     precision: str | None = None
     method: str = ""
+    onednn: bool = True
 
     @property
     def step_name(self) -> str:
         sam, sgd = STEP_NAMES[self.package]
+        without = "" if self.onednn else ", no oneDNN"
         if self.rho is None:
-            return sgd
+            return sgd + without
         if self.method:
-            return f"{self.package} {self.method}"
+            return f"{self.package} {self.method}{without}"
         masked = f", {self.sparsity:.0%} masked" if self.sparsity else ""
-        return (sam if self.rho else f"{self.package} rho=0") + masked
+        return (sam if self.rho else f"{self.package} rho=0") + masked + without
 
     @property
     def network_name(self) -> str:

@@ -42,9 +42,9 @@ def build(variant: Variant) -> Trainer:
 
         return TFKerasTrainer(variant)
     if variant.package == "recipes":
-        from tests.benchmarks.pipeline_trainer import PipelineTrainer
+        from tests.benchmarks.epoch_trainer import EpochTrainer
 
-        return PipelineTrainer(variant)
+        return EpochTrainer(variant)
     raise ValueError(f"`variant.package` is unknown. Received: `variant={variant}`")
 
 

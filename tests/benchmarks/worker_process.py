@@ -45,7 +45,9 @@ class WorkerProcess:
             cwd=REPOSITORY,
             env={
                 "TF_CPP_MIN_LOG_LEVEL": "3",
+                "TF_ENABLE_ONEDNN_OPTS": "1",
                 **os.environ,
+                **({} if variant.onednn else {"TF_ENABLE_ONEDNN_OPTS": "0"}),
                 **SHARING,
                 "KERAS_BACKEND": variant.backend,
             },
