@@ -62,7 +62,8 @@ def _of_runs(name: str, records: Sequence[Record]) -> Study:
     unique = {json.dumps(r.config.to_dict(), sort_keys=True): r for r in reversed(records)}
     records = sorted(unique.values(), key=_order)
     commands, missing = command_lines(records)
-    return Study(name, tuple(commands), tuple(map(_run, records)), missing)
+    entries = tuple(map(_run, records))
+    return Study(name, _on(entries, commands), entries, missing)
 
 
 def _order(record: Record) -> tuple[str, float, float, int]:
@@ -147,7 +148,16 @@ def _of_experiment(name: str, files: Sequence[pathlib.Path], commands: Sequence[
                 f"Received: `files={[str(file) for file in files]}`, without {absent[0]}"
             )
         entries |= {setting: _result(results[setting]) for setting in settings}
-    return Study(name, tuple(commands), tuple(entries.values()))
+    kept = tuple(entries.values())
+    return Study(name, _on(kept, commands), kept)
+
+
+def _on(entries: Sequence[Mapping[str, Any]], commands: Sequence[str]) -> tuple[str, ...]:
+    """The commands with the backend they ran on, where it is not the default."""
+    backends = {entry.get("environment.backend", "tensorflow") for entry in entries}
+    backend = backends.pop() if len(backends) == 1 else "tensorflow"
+    prefix = "" if backend == "tensorflow" else f"KERAS_BACKEND={backend} "
+    return tuple(f"{prefix}{command}" for command in commands)
 
 
 def asked(command: str) -> tuple[Experiment, list[Any]]:

@@ -37,6 +37,14 @@ def test_the_command_is_that_of_the_settings(folder):
     assert "--epochs" in command  # Of the records, which are not the recipe's.
 
 
+def test_the_command_says_on_which_backend_it_ran(tmp_path):
+    one = record(rho=0.1)
+    place = {**one.environment, "backend": "jax"}
+    append_record(tmp_path / "records.jsonl", dataclasses.replace(one, environment=place))
+    (command,) = add("tiny", [tmp_path]).commands
+    assert command.startswith("KERAS_BACKEND=jax python -m tuning.rho_search digits ")
+
+
 def test_runs_that_are_missing_are_counted(folder):
     lines = (folder / "records.jsonl").read_text().splitlines()
     (folder / "records.jsonl").write_text("\n".join(lines[:-1]) + "\n")
