@@ -37,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="append",
         help="command line of an experiment's results, if it is not that of --commands",
     )
-    parser.add_argument("--commands", action="store_true", help="print how to make the studies")
+    parser.add_argument(
+        "--commands",
+        action="store_true",
+        help="print how to make the studies, as a shell script of those that are not there",
+    )
     parser.add_argument(
         "--check", action="store_true", help="exit 1 if the page is not that of the records"
     )
@@ -65,9 +69,9 @@ def _print_commands(docs: pathlib.Path) -> None:
 
     for planned in PLANNED:
         there = (docs / "results" / f"{planned.name}.json").exists()
-        known = ", is there" if there else ""
+        known, mark = (", is there", "# ") if there else ("", "")
         print(f"# {planned.name}: about {planned.minutes:g} min on 2 cores{known}")
-        print("\n".join(planned.lines()) + "\n")
+        print("\n".join(mark + line for line in planned.lines()) + "\n")
 
 
 def _add(

@@ -29,7 +29,7 @@ class Planned:
     timings: bool = False
 
     def lines(self) -> list[str]:
-        """What to type, each command with a folder of its own."""
+        """What to type: each command with a folder of its own, and what keeps its results."""
         if self.timings:
             file = f"runs/paper/{self.name}.json"
             ran = [f"{command} --json {file}" for command in self.commands]
@@ -40,7 +40,10 @@ class Planned:
             for command, folder in zip(self.commands, folders, strict=True)
         ]
         read = " ".join((f"runs/paper/{self.name}", *self.also))
-        return [*ran, f"python -m recipes.paper --add {read} --as {self.name}"]
+        keep = f"python -m recipes.paper --add {read} --as {self.name}"
+        if "recipes." in self.commands[0]:  # Of an experiment's commands all must have run.
+            return [*ran, keep]
+        return [line for one in ran for line in (one, keep)]
 
 
 def _theory(name: str, minutes: float, *flags: str) -> Planned:
