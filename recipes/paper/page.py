@@ -38,6 +38,8 @@ def cells(row: Row, studies: Mapping[str, Study]) -> tuple[str, ...]:
             told = "same numbers" if numbers in before else numbers
             lines.append(f"{_MARKS[finding.holds]}: {check.says}: {told}; {finding.reason}")
             before.add(numbers)
+        elif check.study in studies:
+            lines.append(f"no records yet: {check.says}")
     # Of a study that is not there one line is enough.
     absent = [name for name in names if name not in studies]
     lines += [f"no records yet of {', '.join(f'`{name}`' for name in absent)}"] if absent else []

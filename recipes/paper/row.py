@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from recipes.paper.rules import Finding, Rule
-from recipes.paper.sample import Draw
+from recipes.paper.sample import Draw, Sample
 from recipes.paper.study import Study
 
 AGREES = "agrees"
@@ -64,14 +64,13 @@ class Row:
             )
 
     def judged(self, studies: Mapping[str, Study]) -> list[tuple[Check, Finding | None, str]]:
-        """Each check with what it finds and the numbers; `None` where its study is not there."""
+        """Each check with what it finds and the numbers; `None` where there are none."""
         found: list[tuple[Check, Finding | None, str]] = []
         for check in self.checks:
-            if check.study in studies:
-                sample = check.draw(studies[check.study])
-                found.append((check, check.rule(sample), str(sample)))
-            else:
-                found.append((check, None, ""))
+            study = studies.get(check.study)
+            sample = Sample(()) if study is None else check.draw(study)
+            known = bool(sample.points)
+            found.append((check, check.rule(sample) if known else None, str(sample)))
         return found
 
     def verdict(self, studies: Mapping[str, Study]) -> str:
