@@ -1,9 +1,12 @@
 """Every command of recipes.theory: help, results once, table, figure."""
 
 import importlib
+import json
+import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 TINY = {
@@ -80,3 +83,46 @@ def test_help_waits_for_no_framework():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("name", ["linearised", "relu_regression", "teacher_student"])
+def test_quick_runs_on_every_backend(name, backend, tmp_path):
+    """The commands that train through SAMModel: all results are finite and reproduce the table."""
+    pytest.importorskip(backend)
+    command = [sys.executable, "-m", f"recipes.theory.{name}", "--quick", "--output", str(tmp_path)]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    folder = tmp_path / "theory" / name
+    assert (folder / f"{name}.md").read_text().strip() in shown.stdout
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    parser = experiment(name)._parser()
+    assert len(lines) == len(experiment(name).settings(parser.parse_args(["--quick"])))
+    assert "null" not in "".join(lines)  # What is not finite.
+    assert all(json.loads(line)["environment"]["backend"] == backend for line in lines)
+
+
+@pytest.mark.slow
+def test_vgg11_on_images(tmp_path, monkeypatch):
+    """The paper's network, narrow, on images of CIFAR-10's shape."""
+
+    def load(dataset, train_size):
+        assert dataset == "cifar10"
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(train_size + 20, 32, 32, 3)), rng.integers(10, size=train_size + 20)
+        x = x.astype("float32")
+        return (x[:train_size], y[:train_size]), (x[train_size:], y[train_size:])
+
+    monkeypatch.setattr("recipes.theory.linearised.measure.load", load)
+    flags = "--dataset cifar10 --width 0.05 --train-size 40 --batch-size 20 --epochs 1 --alphas 10"
+    arguments = [*flags.split(), "--rhos", "0", "0.1", "--seeds", "1", "--output", str(tmp_path)]
+    experiment("linearised").main(arguments)
+    lines = (tmp_path / "theory" / "linearised" / "results.jsonl").read_text().splitlines()
+    results = [json.loads(line) for line in lines]
+    assert len(results) == 3  # SGD, rho and rho / alpha.
+    for result in results:
+        assert 0 < result["stability"] <= 1
+        assert result["loss"] > 0
+        assert result["movement"] > 0
