@@ -47,26 +47,12 @@ class MinAtar(Games):
     def __init__(self, game: str, games: int) -> None:
         check_game(game, tuple(GAMES))
         try:
-            import gymnax
             import jax
+
+            self.actions, self._begin, self._step = _program(game, games)
         except ImportError as error:
             raise missing(game, "gymnax") from error
         self._cpu = jax.devices("cpu")[0]
-        self._games = games
-        env, params = gymnax.make(GAMES[game])
-        self.actions = env.num_actions
-
-        def begin(key: Any) -> tuple[Any, Any]:
-            return jax.vmap(env.reset, (0, None))(jax.random.split(key, games), params)
-
-        def step(key: Any, count: Any, state: Any, actions: Any) -> Any:
-            keys = jax.random.split(jax.random.fold_in(key, count), games)
-            seen, state, rewards, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
-                keys, state, actions, params
-            )
-            return seen, state, rewards, terminated, truncated, info["final_observation"]
-
-        self._begin, self._step = jax.jit(begin), jax.jit(step)
         self.reset([0])
 
     def reset(self, seed: Sequence[int]) -> None:
@@ -75,7 +61,7 @@ class MinAtar(Games):
         self._seed = int(np.random.default_rng(list(seed)).integers(2**31))
         self._count = 0
         with jax.default_device(self._cpu):
-            seen, self._state = self._begin(self._key(self._seed))
+            seen, self._state = self._begin(_key(self._seed))
         self.seen = np.asarray(seen, np.float32)
 
     def step(self, actions: Array) -> Step:
@@ -83,7 +69,7 @@ class MinAtar(Games):
 
         with jax.default_device(self._cpu):
             seen, self._state, rewards, terminated, truncated, final = self._step(
-                self._key(self._seed), self._count, self._state, np.asarray(actions, np.int32)
+                _key(self._seed), self._count, self._state, np.asarray(actions, np.int32)
             )
         self._count += 1
         self.seen = np.asarray(seen, np.float32)
@@ -110,9 +96,30 @@ class MinAtar(Games):
         arrays = [state[f"board_{index}"] for index in range(len(leaves))]
         self._state = jax.tree.unflatten(structure, arrays)
 
-    @staticmethod
-    @functools.lru_cache(maxsize=2)
-    def _key(seed: int) -> Any:
-        import jax
 
-        return jax.random.PRNGKey(seed)
+@functools.lru_cache(maxsize=4)
+def _key(seed: int) -> Any:
+    import jax
+
+    return jax.random.PRNGKey(seed)
+
+
+@functools.cache
+def _program(game: str, games: int) -> tuple[int, Any, Any]:
+    """Number of actions, and what begins and what steps: compiled once a process."""
+    import gymnax
+    import jax
+
+    env, params = gymnax.make(GAMES[game])
+
+    def begin(key: Any) -> tuple[Any, Any]:
+        return jax.vmap(env.reset, (0, None))(jax.random.split(key, games), params)
+
+    def step(key: Any, count: Any, state: Any, actions: Any) -> Any:
+        keys = jax.random.split(jax.random.fold_in(key, count), games)
+        seen, state, rewards, terminated, truncated, info = jax.vmap(env.step, (0, 0, 0, None))(
+            keys, state, actions, params
+        )
+        return seen, state, rewards, terminated, truncated, info["final_observation"]
+
+    return env.num_actions, jax.jit(begin), jax.jit(step)

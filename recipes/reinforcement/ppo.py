@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import pathlib
 import time
@@ -75,8 +76,6 @@ class PPO(Training):
         games: Callable[[str, int], Games],
         clip_rewards: bool = False,
     ) -> None:
-        from recipes.running.compiled import Compiled
-
         self.config = config
         self.options = config.options
         _check(config)
@@ -90,7 +89,7 @@ class PPO(Training):
             self.options["passes"] * examples // config.batch_size,
             self._uniform_batches,
         )
-        compiled = Compiled(config, task, runtime, None)  # type: ignore[arg-type]
+        compiled = _compiled(config, task, runtime)
         self.sam, self.network = compiled.sam, compiled.network
         self.sam.optimizer.global_clipnorm = self.options["clip_norm"]
         if config.optimizer != "sgd":
@@ -196,6 +195,26 @@ class PPO(Training):
         size = self.config.batch_size
         for first in range(0, len(rollout.seen), size):
             yield rollout.seen[first : first + size], rollout.targets[first : first + size]
+
+
+# Compiled models that are kept for the next run: one with SAM, one without.
+_KEPT: dict[str, Any] = {}
+
+
+def _compiled(config: RunConfig, task: Any, runtime: Runtime) -> Any:
+    """A `Compiled` at its start; runs that differ in seed and rho alone share one."""
+    from recipes.running.compiled import Compiled
+
+    shared = config.replace(seed=0, rho=float(config.rho > 0)).to_dict()
+    carried_out = (runtime.jit, runtime.steps_per_execution)
+    key = json.dumps([shared, task.actions, task.input_shape, carried_out], sort_keys=True)
+    if key in _KEPT:
+        _KEPT[key].reset(config, task)
+    else:
+        if len(_KEPT) > 1:
+            del _KEPT[next(iter(_KEPT))]
+        _KEPT[key] = Compiled(config, task, runtime, None)
+    return _KEPT[key]
 
 
 def _check(config: RunConfig) -> None:
