@@ -1,18 +1,15 @@
-"""Small graphs for quick tests: MUTAG, PROTEINS, and Cora's one graph of papers."""
+"""Small graphs for quick tests: MUTAG and PROTEINS."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import numpy as np
 
 from recipes.datasets.folder import prepared_arrays
-from recipes.datasets.graphs import GraphData, Graphs, adjacency, graph_data
+from recipes.datasets.graphs import GraphData, Graphs, graph_data
 from recipes.datasets.ragged import Ragged
 from recipes.datasets.split import Split
 
 _ARRAYS = ("node_graph", "node_label", "graph_label", "edge_index")
-_CORA = ("x_index", "x_value", "x_shape", "y", "edge_index", "train_idx", "val_idx", "test_idx")
 TEST_SHARE = 0.1
 
 
@@ -32,51 +29,6 @@ def proteins(split: Split) -> GraphData:
     Source: Borgwardt et al., Bioinformatics 21, 2005.
     """
     return _benchmark("proteins", split)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cora:
-    """Papers of seven fields that cite each other: one graph of 2,708 nodes.
-
-    Attributes:
-        inputs: "nodes" (1, 2708, 1433) and "adjacency" (1, 2708, 2708), float32.
-        labels: field of each paper, int64 (2708,).
-        train: numbers of the 140 papers to train on.
-        validation: numbers of 500 papers.
-        test: numbers of 1,000 papers.
-    """
-
-    inputs: dict[str, np.ndarray]
-    labels: np.ndarray
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-
-
-def cora() -> Cora:
-    """Loads Cora with the split of Yang et al.; `graphs/cora.npz` in KERAS_SAM_DATA's folder.
-
-    Each paper's features, its words, are divided by their sum.
-
-    Sources: Sen et al., "Collective Classification in Network Data", AI Magazine 29, 2008; Yang,
-    Cohen and Salakhutdinov, ICML 2016 (the split).
-    """
-    arrays = prepared_arrays("graphs/cora.npz", _CORA, "Cora")
-    papers, words = (int(size) for size in arrays["x_shape"])
-    nodes = np.zeros((1, papers, words), np.float32)
-    nodes[0, arrays["x_index"][0], arrays["x_index"][1]] = arrays["x_value"]
-    nodes /= np.maximum(nodes.sum(-1, keepdims=True), 1)
-    edges = arrays["edge_index"].T
-    matrix = adjacency(
-        Ragged(edges, np.array([len(edges)])), np.array([papers]), np.array([0]), papers
-    )
-    return Cora(
-        {"nodes": nodes, "adjacency": matrix},
-        arrays["y"],
-        arrays["train_idx"],
-        arrays["val_idx"],
-        arrays["test_idx"],
-    )
 
 
 def _benchmark(name: str, split: Split) -> GraphData:

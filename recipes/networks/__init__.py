@@ -1,6 +1,7 @@
 """Networks of the paper's workloads, scaled in width: from a seed to a `keras.Model` of logits."""
 
 from recipes.networks.batch_normalization import BatchNormalization
+from recipes.networks.embedding import Embedding
 from recipes.networks.graph_convolution import graph_convolution
 from recipes.networks.lstm import lstm
 from recipes.networks.minatar_cnn import minatar_cnn
@@ -14,6 +15,7 @@ from recipes.networks.vit import vit
 
 __all__ = [
     "BatchNormalization",
+    "Embedding",
     "PositionEmbedding",
     "SinusoidalPositions",
     "graph_convolution",

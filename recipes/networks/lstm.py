@@ -8,6 +8,7 @@ from keras import layers, ops
 from recipes.networks.checks import check_dropout, check_sizes
 from recipes.networks.dense import dense, logits
 from recipes.networks.dropout import dropout as drop
+from recipes.networks.embedding import Embedding
 from recipes.networks.initializers import layer_seed, lecun_normal
 
 
@@ -66,7 +67,7 @@ def lstm(
     check_dropout(dropout)
 
     words = keras.Input((None,), dtype="int32", name="words")
-    x = layers.Embedding(
+    x = Embedding(
         vocabulary,
         embedding_dim,
         mask_zero=True,

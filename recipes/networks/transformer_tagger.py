@@ -11,6 +11,7 @@ from recipes.networks.attention import self_attention
 from recipes.networks.checks import check_dropout, check_sizes
 from recipes.networks.dense import dense, logits
 from recipes.networks.dropout import dropout as drop
+from recipes.networks.embedding import Embedding
 from recipes.networks.initializers import layer_seed
 from recipes.networks.sinusoidal_positions import SinusoidalPositions
 
@@ -83,7 +84,7 @@ def transformer_tagger(
 
     words = keras.Input((None,), dtype="int32", name="words")
     present = ops.not_equal(words, 0)
-    x = layers.Embedding(
+    x = Embedding(
         vocabulary,
         dim,
         embeddings_initializer=keras.initializers.RandomNormal(

@@ -573,23 +573,3 @@ def test_small_benchmarks(folder):
                 # Every two nodes of these graphs are joined.
                 np.testing.assert_allclose(matrix[:n, :n], np.full((n, n), 1 / n), rtol=1e-6)
     assert set(sizes) <= {2, 3}
-
-
-def test_cora(folder):
-    (folder / "graphs").mkdir()
-    np.savez(
-        folder / "graphs" / "cora.npz",
-        x_index=np.array([[0, 0, 1], [0, 2, 1]]),
-        x_value=np.ones(3, "float32"),
-        x_shape=np.array([3, 4]),
-        y=np.array([1, 0, 1]),
-        edge_index=np.array([[0], [2]]),
-        train_idx=np.array([0]),
-        val_idx=np.array([1]),
-        test_idx=np.array([2]),
-    )
-    cora = graph_benchmarks.cora()
-    expected = [[[0.5, 0, 0.5, 0], [0, 1, 0, 0], [0, 0, 0, 0]]]
-    np.testing.assert_array_equal(cora.inputs["nodes"], expected)
-    matrix = [[[0.5, 0, 0.5], [0, 1, 0], [0.5, 0, 0.5]]]
-    np.testing.assert_allclose(cora.inputs["adjacency"], matrix, rtol=1e-6)
