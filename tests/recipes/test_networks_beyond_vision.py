@@ -349,8 +349,8 @@ def test_a_sentence_that_is_too_long_is_refused():
 def test_adam_sums_the_gradients_of_a_word_that_comes_twice():
     """Its second moment is .001 (1 + 1)^2; of Keras's layer, on TensorFlow, .001 (1^2 + 1^2)."""
     model = keras.Sequential([keras.Input((3,), dtype="int32"), networks.Embedding(4, 1)])
-    model.compile(keras.optimizers.Adam(), lambda y, z: keras.ops.sum(z, axis=(1, 2)))
-    model.train_on_batch(np.array([[2, 2, 3]]), np.zeros((1, 1)))
+    model.compile(keras.optimizers.Adam(), lambda y, z: ops.sum(ops.reshape(z, (1, 3)), axis=1))
+    model.train_on_batch(np.array([[2, 2, 3]]), np.zeros((1, 3, 1)))
     (velocity,) = (v for v in model.optimizer.variables if v.path.endswith("velocity"))
     found = keras.ops.convert_to_numpy(velocity)[:, 0]
     np.testing.assert_allclose(found, [0, 0, 0.004, 0.001], rtol=1e-5)
