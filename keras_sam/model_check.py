@@ -87,6 +87,10 @@ def check_model(
         raise TypeError(f"`model` must be a keras.Model. Received: `model={model!r}`")
     if not model.compiled:
         raise ValueError(f"`model` must be compiled. Received: `model={model!r}`, which is not")
+    if not isinstance(batch, tuple) or len(batch) not in (2, 3):
+        raise TypeError(
+            f"`batch` must be a tuple (x, y) or (x, y, sample_weight). Received: `batch={batch!r}`"
+        )
     rho, tolerance = positive("rho", rho), positive("tolerance", tolerance)
     x, y, sample_weight = keras.tree.map_structure(
         lambda t: None if t is None else ops.convert_to_tensor(t),

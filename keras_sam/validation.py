@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+LARGEST_INTEGER = 2**63 - 1
+
 
 def nonnegative(argument: str, value: Any, alternative: str = "") -> float:
     """Returns `value` as a float if it is a finite number >= 0.
@@ -52,16 +54,18 @@ def integer(argument: str, value: Any, least: int) -> int:
 
     Raises:
         TypeError: If it is no integer (a bool is none).
-        ValueError: If it is too small.
+        ValueError: If it is too small, or beyond all that can be counted to (2^63 - 1).
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"`{argument}` must be an int >= {least}. "
             f"Received: `{argument}={value!r}` of {type(value)}"
         )
-    if value < least:
-        raise ValueError(f"`{argument}` must be >= {least}. Received: `{argument}={value}`")
-    return int(value)
+    count = int(value)
+    if not least <= count <= LARGEST_INTEGER:
+        allowed = f">= {least}" if count < least else f"at most {LARGEST_INTEGER}"
+        raise ValueError(f"`{argument}` must be {allowed}. Received: `{argument}={value}`")
+    return count
 
 
 def boolean(argument: str, value: Any) -> bool:
@@ -110,13 +114,18 @@ def floats(argument: str, value: Any, least: int = 0) -> np.ndarray:
     return array.astype(np.float64)
 
 
+def as_float(number: Any) -> float:
+    """The number as a float; an int beyond all floats is infinite."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.copysign(math.inf, number > 0 or -1)
+
+
 def _number(argument: str, value: Any, alternative: str = "") -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"`{argument}` must be a number{alternative}. "
             f"Received: `{argument}={value!r}` of {type(value)}"
         )
-    try:
-        return float(value)
-    except OverflowError:  # An int beyond all floats.
-        return math.inf
+    return as_float(value)

@@ -3,6 +3,8 @@
 import numbers
 from typing import Any
 
+from keras_sam.validation import as_float
+
 
 def number_in(
     argument: str, value: Any, low: float, high: float = float("inf"), ends: str = "[)"
@@ -24,7 +26,7 @@ def number_in(
     received = f"Received: `{argument}={value!r}`"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"`{argument}` must be {allowed}. {received}")
-    number = float(value)
+    number = as_float(value)
     above = number >= low if ends[0] == "[" else number > low
     below = number <= high if ends[1] == "]" else number < high
     if not (above and below):

@@ -27,7 +27,7 @@ def plot_landscapes(
         The `matplotlib.figure.Figure`.
 
     Raises:
-        TypeError: If `landscapes` is neither a `Landscape` nor a dict of them.
+        TypeError: If `landscapes` is neither a `Landscape` nor a dict of them, or `path` no path.
         ValueError: If there are no landscapes, or lines and planes are mixed.
 
     Example:
@@ -45,6 +45,8 @@ def plot_landscapes(
             "`landscapes` must be a Landscape, or a dict of them by name. "
             f"Received: `landscapes={landscapes!r}`"
         )
+    if path is not None and not isinstance(path, str | os.PathLike):
+        raise TypeError(f"`path` must be a path. Received: `path={path!r}`")
     dimensions = {len(landscape.axes) for landscape in named.values()}
     if len(dimensions) != 1:
         raise ValueError(

@@ -4,6 +4,8 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
+from keras_sam.validation import as_float
+
 
 def fraction(argument: str, value: Any) -> float:
     """Returns `value` as a float if it is a number in [0, 1).
@@ -20,7 +22,7 @@ def fraction(argument: str, value: Any) -> float:
         raise TypeError(
             f"`{argument}` must be a number in [0, 1). Received: `{argument}={value!r}`"
         )
-    number = float(value)
+    number = as_float(value)
     if not 0 <= number < 1:
         raise ValueError(f"`{argument}` must be in [0, 1). Received: `{argument}={value!r}`")
     return number

@@ -45,6 +45,9 @@ def prunable(layer: keras.Layer, variable: keras.Variable) -> bool:
     Returns:
         `True` if the weight is pruned unless a `filter` says otherwise.
 
+    Raises:
+        TypeError: If one of the two is of another type.
+
     Example: everything that is pruned by default, but not the last layer.
 
     >>> import keras
@@ -58,6 +61,14 @@ def prunable(layer: keras.Layer, variable: keras.Variable) -> bool:
     >>> [path.split("/")[-2] for path in masks]
     ['a']
     """
+    for argument, value, kind in (
+        ("layer", layer, keras.Layer),
+        ("variable", variable, keras.Variable),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"`{argument}` must be a keras.{kind.__name__}. Received: `{argument}={value!r}`"
+            )
     return is_kernel(variable)
 
 
@@ -88,7 +99,8 @@ def plain_model(model: keras.Model) -> keras.Model:
 
 def check_filter(filter: Any) -> None:
     """Raises a TypeError unless it is `None`, a function, a path or a collection of paths."""
-    if filter is not None and not callable(filter) and not isinstance(filter, Collection):
+    paths = isinstance(filter, Collection) and all(isinstance(path, str) for path in filter)
+    if filter is not None and not callable(filter) and not paths:
         raise TypeError(
             "`filter` must be a function `(layer, variable) -> bool`, or a list of paths. "
             f"Received: `filter={filter!r}` of {type(filter)}"

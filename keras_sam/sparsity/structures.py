@@ -77,7 +77,7 @@ def parse(structure: str) -> tuple[int, int] | None:
     Raises:
         ValueError: If it is neither.
     """
-    if structure == UNSTRUCTURED:
+    if isinstance(structure, str) and structure == UNSTRUCTURED:
         return None
     match = re.fullmatch(r"(\d+):(\d+)", structure) if isinstance(structure, str) else None
     if match is None or not 1 <= int(match[1]) <= int(match[2]):

@@ -140,9 +140,13 @@ def _cast(name: str, value: Any, kind: Any) -> Any:
             return None
         kind = next(option for option in typing.get_args(kind) if option is not types.NoneType)
     if kind is float and isinstance(value, numbers.Real) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        try:
+            number = float(value)
+        except OverflowError:  # An int beyond all floats.
+            number = math.inf
+        if not math.isfinite(number):
             raise ValueError(f"`{name}` must be finite. Received: `{name}={value}`")
-        return float(value)
+        return number
     if kind is int and isinstance(value, numbers.Integral) and not isinstance(value, bool):
         return int(value)
     if kind in (bool, str) and isinstance(value, kind):
