@@ -56,6 +56,7 @@ def main(description: str | None, arguments: Sequence[str] | None = None) -> Non
             report=parsed.report,
             update=parsed.update,
             workers=parsed.workers,
+            population=parsed.population,
             command=["-m", "tuning.rho_search", *arguments, *local],
             chief_timeout=parsed.chief_timeout,
         )
@@ -110,6 +111,12 @@ def _parser(description: str | None, recipe: Recipe | None) -> argparse.Argument
     )
     parser.add_argument(
         "--workers", type=int, default=0, help="processes on this machine (default: this one)"
+    )
+    parser.add_argument(
+        "--population",
+        type=int,
+        help="runs that are trained at once, as one model; 1: one by one (default: all seeds and "
+        "rhos of a width, where the workload allows it)",
     )
     parser.add_argument(
         "--chief-timeout",

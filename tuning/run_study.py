@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from recipes.running.config import RunConfig
 from recipes.running.lock import locked
-from recipes.running.records import Record
+from recipes.running.records import Record, read_records
 from recipes.running.runtime import Runtime
 from tuning.cluster import check_cluster, is_worker
 from tuning.report import write_report
@@ -21,6 +22,7 @@ from tuning.study_progress import StudyProgress
 from tuning.workers import Workers, end_with_parent
 
 if TYPE_CHECKING:
+    from recipes.running.together import Together
     from recipes.running.trainer import Trainer
 
 
@@ -31,6 +33,7 @@ def run_study(
     report: str = "selected",
     update: bool = False,
     workers: int = 0,
+    population: int | None = None,
     command: Sequence[str] = (),
     silence: float = 60.0,
     chief_timeout: float = 300.0,
@@ -44,6 +47,8 @@ def run_study(
         update: See `Study.claim_folder`. Defaults to `False`.
         workers: Number of processes to train in besides this one; 0 is to train in this one.
             Defaults to 0.
+        population: Runs that are trained at once, as one model; 1 is one by one. Defaults to
+            `None`: all that a trial has, for a grid all of a width, where they can be.
         command: Arguments of `python` by which a worker of this study is started.
         silence: See `search`. Defaults to 60.
         chief_timeout: See `search`. Defaults to 300.
@@ -57,6 +62,10 @@ def run_study(
     """
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
         raise ValueError(f"`workers` must be an integer >= 0. Received: `workers={workers!r}`")
+    if population is not None and (not isinstance(population, int) or population < 1):
+        raise ValueError(
+            f"`population` must be an integer >= 1 or None. Received: `population={population!r}`"
+        )
     check_cluster()
     progress = workers_here = None
     with contextlib.ExitStack() as stack:
@@ -73,7 +82,7 @@ def run_study(
         search(
             list(study.networks),
             study.space,
-            study.trial(_trainer(study, runtime or Runtime(), progress)),
+            study.trial(*_trainers(study, runtime or Runtime(), progress, population)),
             epochs=study.base.epochs,
             objective=f"val_{study.metric.name}",
             silence=silence,
@@ -84,36 +93,59 @@ def run_study(
     return None if is_worker() else write_report(study, report)
 
 
-def _trainer(
-    study: Study, runtime: Runtime, progress: StudyProgress | None
-) -> Callable[[RunConfig], Record]:
-    """What trains a run of the study in this process, if its record is not there yet."""
-    trainer: Trainer | None = None
+def _trainers(
+    study: Study, runtime: Runtime, progress: StudyProgress | None, population: int | None
+) -> tuple[Callable[[RunConfig], Record], Callable[[list[RunConfig]], None]]:
+    """What trains a run of the study in this process, or several, where there is no record yet."""
     # A file for each process: appending is atomic on one machine only.
-    name = f"records{_suffix()}"
-    checked = not is_worker()
+    file = study.folder / f"records{_suffix()}.jsonl"
+
+    @functools.cache
+    def trainer() -> Trainer:
+        # Only now: a chief has no use for a device.
+        from recipes.running.trainer import Trainer
+
+        if is_worker():
+            study.claim_folder()  # By now the chief has.
+        return Trainer(dataclasses.replace(runtime, progress=False))
+
+    @functools.cache
+    def population_trainer() -> Together:
+        from recipes.running.together import Together
+
+        return Together(trainer(), population)
 
     def train(config: RunConfig) -> Record:
-        nonlocal checked, trainer
-        if trainer is None:
-            # Only now: a chief has no use for a device.
-            from recipes.running.trainer import Trainer
-
-            trainer = Trainer(dataclasses.replace(runtime, progress=False))
-        if not checked:
-            study.claim_folder()  # By now the chief has.
-            checked = True
         if progress is not None:
             progress.begin(config)
         folder = study.folder / config.name(study.base)
-        file = study.folder / f"{name}.jsonl"
         # A worker that was taken for dead may still be at it.
-        record = trainer.train(config, folder, records=file, wait=is_worker())
+        record = trainer().train(config, folder, records=file, wait=is_worker())
         if progress is not None:
             progress.update([record])
         return record
 
-    return train
+    def together(configs: list[RunConfig]) -> None:
+        from keras_sam.memory import NotEnoughMemoryError
+
+        done = [r.config for r in read_records(*study.folder.glob("records*.jsonl"))]
+        # What was begun by itself goes on by itself.
+        left = [
+            config
+            for config in configs
+            if config not in done
+            and not (study.folder / config.name(study.base) / "checkpoint.npz").exists()
+        ]
+        if population == 1 or not population_trainer().can_train(left):
+            return
+        if progress is not None:
+            progress.begin(left[0])
+        with contextlib.suppress(NotEnoughMemoryError):  # One by one, then.
+            records = population_trainer().train(left, study.folder, file, wait=is_worker())
+            if progress is not None:
+                progress.update(records)
+
+    return train, together
 
 
 def _suffix() -> str:

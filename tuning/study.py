@@ -130,13 +130,24 @@ class Study:
             seeds=tuple(settings["seeds"]),
         )
 
+    def peers(self, width: float, rho: float, epochs: int | None = None) -> list[RunConfig]:
+        """The runs that are best trained together with those of one trial: its seeds.
+
+        Of a grid, those of all rhos: what its later trials ask for is then in the records.
+        """
+        rhos = (0.0, *self.space.rhos) if self.space.strategy == "grid" else (rho,)
+        return [self.config(width, r, seed, epochs) for r in rhos for seed in self.seeds]
+
     def trial(
-        self, train: Callable[[RunConfig], Record]
+        self,
+        train: Callable[[RunConfig], Record],
+        together: Callable[[list[RunConfig]], None] | None = None,
     ) -> Callable[[str, float, int | None], float | None]:
         """What `search` runs: all seeds of one network at one rho.
 
         Args:
             train: From the settings of a run to its record, which may exist already.
+            together: What may train a trial's peers at once before. Defaults to nothing.
 
         Returns:
             `(network, rho, epochs)` -> mean best validation metric, turned so that higher is
@@ -146,6 +157,8 @@ class Study:
 
         def run(network: str, rho: float, epochs: int | None) -> float | None:
             width = self.networks[network]
+            if together is not None:
+                together(self.peers(width, rho, epochs))
             records = [train(self.config(width, rho, seed, epochs)) for seed in self.seeds]
             if any(record.status == DIVERGED for record in records):
                 return None

@@ -33,7 +33,8 @@ class StudyOracle(keras_tuner.Oracle):
     again after a restart, and answered from the records at once.
 
     Args:
-        oracles: Whom to ask, in this order. Their directories are scratch.
+        oracles: Whom to ask, in this order, but first those whose network nobody is at. Their
+            directories are scratch.
         objective: The objective that they share.
         silence: Seconds after which a silent worker counts as dead. Defaults to 60.
     """
@@ -63,7 +64,7 @@ class StudyOracle(keras_tuner.Oracle):
                 return self._ongoing[tuner_id].trial
             # While others are at work, a trial may yet come back, or Hyperband may go on.
             status = "IDLE" if self._ongoing else "STOPPED"
-            for oracle in self._asked:
+            for oracle in self._by_busyness():
                 own = oracle.create_trial(tuner_id)
                 if own.status == "RUNNING":
                     # A name that no other handing out has, be it of the same trial or by a chief
@@ -107,6 +108,18 @@ class StudyOracle(keras_tuner.Oracle):
 
     def save(self) -> None:
         """Nothing is saved: the records are."""
+
+    def _by_busyness(self) -> list[keras_tuner.Oracle]:
+        """Whom to ask: first those whose network nobody is at, who may train all of it at once."""
+        busy = {
+            ongoing.trial.hyperparameters.values.get("network")
+            for ongoing in self._ongoing.values()
+        }
+
+        def is_busy(oracle: keras_tuner.Oracle) -> bool:
+            return oracle.hyperparameters.values.get("network") in busy
+
+        return sorted(self._asked, key=is_busy)
 
     def _take_back(self) -> None:
         now = time.monotonic()

@@ -90,6 +90,11 @@ class Trainer:
         self._compiled: collections.OrderedDict[str, Compiled] = collections.OrderedDict()
         self._datasets: collections.OrderedDict[str, Data] = collections.OrderedDict()
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether several devices share a batch."""
+        return self._strategy is not None or keras.distribution.distribution() is not None
+
     def train(
         self,
         config: RunConfig,
