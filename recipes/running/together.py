@@ -21,6 +21,7 @@ import numpy as np
 from keras_sam import Member, Population, sparsity
 from keras_sam.backend import keras_internals
 from recipes.datasets.arrays import ArrayData
+from recipes.files import append_line
 from recipes.running import parts
 from recipes.running.checkpoint import Checkpoint
 from recipes.running.config import RunConfig
@@ -28,7 +29,7 @@ from recipes.running.lock import locked
 from recipes.running.member_run import MemberRun
 from recipes.running.pool import Pool
 from recipes.running.recipe import find
-from recipes.running.records import Record, append_record, read_records
+from recipes.running.records import Record, read_records
 from recipes.running.trainer import Trainer
 from recipes.seeding import set_seed
 
@@ -107,8 +108,8 @@ class Together:
                     progress = None
             found = self._train(left, own, checkpoint, progress) if left else []
             found = [record for record in found if record.config not in done]
-            for record in found:
-                append_record(records, record)
+            if found:  # In one write: no kill comes in between.
+                append_line(records, "\n".join(record.to_json() for record in found))
             checkpoint.remove()
         return found
 

@@ -43,6 +43,15 @@ def results(records):
     return {key: comparable(r) for key, r in zip(keys(records), records, strict=True)}
 
 
+def assert_agree(records, others):
+    """The same runs, to rounding: a run alone and one of a population are other programs."""
+    for ours, theirs in zip(records, others, strict=True):
+        assert (ours.config, ours.status) == (theirs.config, theirs.status)
+        for name in ("selected", "last", "best_test", "train"):
+            expected = dict(getattr(theirs, name))
+            assert dict(getattr(ours, name)) == pytest.approx(expected, rel=1e-4, nan_ok=True)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A study that was left in peace."""
@@ -88,7 +97,9 @@ def test_the_report_is_drawn_from_the_records_alone(whole, tmp_path):
 def test_a_study_is_what_single_runs_are(whole, tmp_path):
     config = whole.config(0.2, 0.1, 1)
     alone = trainer.train(config, tmp_path / "run", runtime=Runtime(progress=False))
-    assert comparable(alone) == results(whole.records())[0.2, 0.1, 1]
+    found = results(whole.records())[0.2, 0.1, 1]
+    assert_agree([alone], [found])
+    assert found.environment == {**alone.environment, "population": 4}
 
 
 def test_an_interrupted_study_goes_on_where_it_was(whole, tmp_path, monkeypatch):
@@ -104,14 +115,15 @@ def test_an_interrupted_study_goes_on_where_it_was(whole, tmp_path, monkeypatch)
 
     monkeypatch.setattr(trainer.Trainer, "train", train)
     with pytest.raises(KilledError):
-        run_study(study, runtime=QUIET)
+        run_study(study, runtime=QUIET, population=1)
     monkeypatch.setattr(trainer.Trainer, "train", original)
     assert len(study.records()) == 3
-    run_study(study, runtime=QUIET)
+    run_study(study, runtime=QUIET)  # What is left of the first width is one run; then four.
 
-    assert results(study.records()) == results(whole.records())
+    assert_agree(study.records(), whole.records())
+    together = [record.environment.get("population") for record in study.records()]
+    assert together == [None] * 4 + [4] * 4
     assert len((study.folder / "records.jsonl").read_text().splitlines()) == 8
-    assert (study.folder / "table.md").read_text() == (whole.folder / "table.md").read_text()
 
 
 def test_a_finished_study_only_reports(whole, monkeypatch):
@@ -252,6 +264,11 @@ def test_a_damaged_study_says_what_to_do(tmp_path):
         study.claim_folder()
     with pytest.raises(ValueError, match=r"study\.json is damaged"):
         Study.load(tmp_path)
+
+
+def test_populations_below_one(tmp_path):
+    with pytest.raises(ValueError, match="`population` must be an integer >= 1"):
+        run_study(make_study(tmp_path), runtime=QUIET, population=0)
 
 
 def test_negative_workers(tmp_path):
