@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recipes.files import finite, with_nan
 from recipes.running.config import RunConfig
 from recipes.running.recipe import find
 from recipes.running.records import Record
@@ -58,13 +57,12 @@ class MemberRun(Run):
 
     def progress(self) -> dict[str, Any]:
         """Plain data that `resume` goes on from."""
-        return finite({"curves": self.curves, "seconds": self.seconds, "final": dict(self.final)})
+        return {"curves": self.curves, "seconds": self.seconds, "final": dict(self.final)}
 
     def resume(self, progress: Mapping[str, Any]) -> None:
         """Goes back to where `progress` was called."""
-        saved = with_nan(progress)
-        self.curves, self.final = saved["curves"], saved["final"]
-        self.seconds = saved["seconds"]
+        self.curves, self.seconds = progress["curves"], progress["seconds"]
+        self.final = progress["final"]
 
     def _save(self) -> None:
         """Nothing is saved: the population is."""

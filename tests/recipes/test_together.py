@@ -27,18 +27,22 @@ def together(configs, folder, runtime=QUIET):
 
 
 def comparable(records):
-    return [dataclasses.replace(record, seconds=0.0) for record in records]
+    """As text, in which NaN is NaN."""
+    return [dataclasses.replace(record, seconds=0.0).to_json() for record in records]
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"sparsity": 0.5, "pruner": "snip", "patience": 1}, {"method": "gsam", "adaptive": True}],
+    [
+        {"sparsity": 0.5, "pruner": "snip", "patience": 1},
+        pytest.param({"method": "gsam", "adaptive": True}, marks=pytest.mark.slow),
+    ],
     ids=["sparse, patient", "gsam"],
 )
 def test_records_are_those_of_single_runs(tmp_path, changes):
     configs = [config.replace(**changes) for config in CONFIGS]
     found = together(configs, tmp_path / "together")
-    assert read_records(tmp_path / "together") == found
+    assert comparable(read_records(tmp_path / "together")) == comparable(found)
     trainer = Trainer(QUIET)
     lengths = set()
     for config, ours in zip(configs, found, strict=True):
@@ -88,13 +92,10 @@ def test_a_stopped_population_goes_on_where_it_was(tmp_path, monkeypatch):
         ({}, {"save_model": True}),
         ({}, {"tensorboard": True}),
         ({}, {"jit": True}),
-        ({"recipe": "sst2_lstm"}, {}),
     ],
 )
 def test_what_is_not_for_a_population(changes, runtime):
-    recipe = changes.get("recipe", "digits")
-    base = BASE if recipe == "digits" else find(recipe).default
-    configs = [base.replace(rho=rho, **changes) for rho in (0.0, 0.1)]
+    configs = [BASE.replace(rho=rho, **changes) for rho in (0.0, 0.1)]
     trainer = Together(Trainer(dataclasses.replace(QUIET, **runtime)))
     assert not trainer.can_train(configs)
 
