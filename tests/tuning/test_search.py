@@ -150,8 +150,8 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
         children = f"/proc/{parent.pid}/task/{parent.pid}/children"
         wait_for(lambda: pathlib.Path(children).read_text().strip())
         child = int(pathlib.Path(children).read_text().split()[0])
-        # At work: it has a run's folder.
-        wait_for(lambda: list(tmp_path.glob("width=*")) or list(tmp_path.glob("default")))
+        # At work: it has a folder of runs.
+        wait_for(lambda: list(tmp_path.glob("population-*")))
     finally:
         parent.kill()
         parent.wait()
