@@ -41,7 +41,7 @@ def add(name: str, folders: Sequence[pathlib.Path], commands: Sequence[str] = ()
     if pathlib.PurePath(name).name != name or not name or name.startswith("."):
         raise ValueError(f"`name` must be a file's name without ending. Received: `name={name!r}`")
     if len(folders) == 1 and folders[0].suffix == ".json":
-        return add_timings(name, folders[0], tuple(commands))
+        return add_timings(name, folders[0])
     files = [file for folder in folders for file in sorted(folder.rglob("results.jsonl"))]
     records = [record for folder in folders for record in read_records(folder)]
     if bool(files) == bool(records):

@@ -47,7 +47,7 @@ def cells(row: Row, studies: Mapping[str, Study]) -> tuple[str, ...]:
     links = [f"[`{name}`](#{name})" for name in there]
     links += [f"`{name}`: {_plan(name)}" for name in absent if name in _BY_NAME]
     links += [row.unaffordable] if row.unaffordable and not there else []
-    times = [f"{_duration(studies[name].seconds)}, {_place(studies[name])}" for name in there]
+    times = [_place(studies[name]) for name in there]
     return (
         f"**{row.place}**: {row.claim}",
         row.paper,
@@ -112,8 +112,7 @@ def _studies(studies: Mapping[str, Study]) -> str:
         missing = f"; {study.missing} runs of these commands are missing" if study.missing else ""
         lines = [
             f"### {name}\n",
-            f"{len(study.entries)} results, {_duration(study.seconds)} in all, {_place(study)} "
-            f"({versions}){missing}: [results/{name}.json](results/{name}.json)\n",
+            f"{len(study.entries)} results, {_place(study)} ({versions}){missing}: [results/{name}.json](results/{name}.json)\n",
             "```bash",
             *study.commands,
             "```",
@@ -129,7 +128,9 @@ def _plan(name: str) -> str:
 
 
 def _place(study: Study) -> str:
-    return " and ".join(study.devices)
+    """How long all took together, where that is known, and where."""
+    device = " and ".join(study.devices)
+    return f"{_duration(study.seconds)}, {device}" if study.seconds else device
 
 
 def _duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from recipes.paper.study import Study
@@ -11,7 +12,7 @@ from recipes.paper.study import Study
 _SETTINGS = ("package", "network", "filters", "batch_size", "backend", "rho", "sparsity")
 
 
-def add_timings(name: str, file: pathlib.Path, commands: tuple[str, ...]) -> Study:
+def add_timings(name: str, file: pathlib.Path) -> Study:
     """One entry for each step and round; the round is the seed, since rounds are paired.
 
     Raises:
@@ -27,12 +28,22 @@ def add_timings(name: str, file: pathlib.Path, commands: tuple[str, ...]) -> Stu
         ]
         if not entries:
             raise ValueError("it holds no times")
-    except (KeyError, TypeError, ValueError) as error:
+        command = _command(document["settings"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             "`folders` must be a file that `tests.benchmarks.step_time --json` wrote. "
             f"Received: {file} ({type(error).__name__}: {error})"
         ) from error
-    return Study(name, commands or ("python -m tests.benchmarks.step_time",), tuple(entries))
+    return Study(name, (command,), tuple(entries))
+
+
+def _command(settings: Mapping[str, Any]) -> str:
+    words = ["python -m tests.benchmarks.step_time"]
+    for key, value in settings.items():
+        if key != "json" and value not in (None, False, []):
+            texts = [] if value is True else value if isinstance(value, list) else [value]
+            words += ["--" + key.replace("_", "-"), *map(str, texts)]
+    return " ".join(words)
 
 
 def _entry(machine: Any, one: Any, index: int, seconds: float) -> dict[str, Any]:
@@ -44,8 +55,9 @@ def _entry(machine: Any, one: Any, index: int, seconds: float) -> dict[str, Any]
     return {
         **settings,
         "setting.seed": index,
-        "environment.device": f"{one['device']}, {machine['cores']} cores",
+        "environment.device": one["device"],
         "environment.python": machine["python"],
+        "environment.platform": machine["platform"],
         "milliseconds": float(f"{1000 * seconds:.6g}"),
         "peak_memory": float(f"{one['peak_memory']:.6g}"),
     }

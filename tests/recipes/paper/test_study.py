@@ -184,15 +184,21 @@ def test_step_times_are_a_study_paired_by_round(tmp_path):
         }
         for rho, seconds in ((None, [0.001, 0.001]), (0.0, [0.001, 0.002]), (0.05, [0.003, 0.004]))
     ]
-    document = {"machine": {"cores": 2, "python": "3.12"}, "measurements": measurements}
+    document = {
+        "settings": {"networks": ["mlp"], "rounds": 2, "masked": True, "jit": False, "steps": None},
+        "machine": {"platform": "Linux", "python": "3.12"},
+        "measurements": measurements,
+    }
     file = tmp_path / "step_time.json"
     file.write_text(json.dumps(document))
-    kept = add_timings("step_time", file, ())
+    kept = add_timings("step_time", file)
+    command = "python -m tests.benchmarks.step_time --networks mlp --rounds 2 --masked"
+    assert kept.commands == (command,)
     ratio = changes("milliseconds", {"rho": 0.0, "sparsity": 0.0}, relative=True, rho=0.05)
     assert ratio(kept).largest == pytest.approx([3, 2])
     file.write_text("{}")
     with pytest.raises(ValueError, match="step_time"):
-        add_timings("step_time", file, ())
+        add_timings("step_time", file)
 
 
 def test_flat_is_undone_by_nested():
