@@ -112,7 +112,8 @@ def _studies(studies: Mapping[str, Study]) -> str:
         missing = f"; {study.missing} runs of these commands are missing" if study.missing else ""
         lines = [
             f"### {name}\n",
-            f"{len(study.entries)} results, {_place(study)} ({versions}){missing}: [results/{name}.json](results/{name}.json)\n",
+            f"{len(study.entries)} results, {_place(study)} ({versions}){missing}: "
+            f"[results/{name}.json](results/{name}.json)\n",
             "```bash",
             *study.commands,
             "```",
