@@ -78,9 +78,10 @@ class CropAndFlip(Augmentation):
     def __call__(self, inputs: Any, draws: Any) -> Any:
         images, border = inputs, (self.padding, self.padding)
         height, width, channels = images.shape[1:]
-        rows = draws[:, :1] + np.arange(height, dtype=np.int32)
-        columns = np.arange(width, dtype=np.int32)
-        columns = draws[:, 1:2] + ops.where(draws[:, 2:] > 0, columns[::-1], columns)
+        draws = ops.convert_to_tensor(draws, "int32")
+        rows = draws[:, :1] + ops.arange(height, dtype="int32")
+        columns = ops.arange(width, dtype="int32")
+        columns = ops.where(draws[:, 2:] > 0, width - 1 - columns, columns) + draws[:, 1:2]
         # One gather of pixels: an image is that many rows of so many columns further on.
         padded = ops.pad(images, ((0, 0), border, border, (0, 0)))
         high, wide = height + 2 * self.padding, width + 2 * self.padding

@@ -16,8 +16,8 @@ class Data:
     epoch k sees what the uninterrupted run sees. Every epoch has `steps_per_epoch` full batches;
     which examples are left over changes from epoch to epoch.
 
-    Streams are `tf.data.Dataset`s on TensorFlow, and `keras.utils.PyDataset`s on other backends
-    where the dataset can do without TensorFlow: all but ImageNet.
+    Streams are what `fit` and `evaluate` take. That of training is a `tf.data.Dataset` on
+    TensorFlow; on other backends all are `keras.utils.PyDataset`s, but for ImageNet's.
 
     Attributes:
         name: the dataset's name.

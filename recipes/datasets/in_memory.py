@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from recipes.datasets.array_streams import stream
+from recipes.datasets.array_streams import endless, one_pass
 from recipes.datasets.arrays import ArrayData, Arrays
 from recipes.datasets.augmentation import Augmentation
 from recipes.datasets.label_noise import check_labels, noisy_labels
@@ -94,22 +94,13 @@ def in_memory(
             rows = order(epoch)[step]
             return (rows,) if augment is None else (rows, draws(epoch)[step])
 
-        return stream(arrays["train"], prepare, augment, plan_at, None)
-
-    def one_pass(part: str) -> Any:
-        examples = len(arrays[part][1])
-
-        def plan_at(index: int) -> tuple[np.ndarray, ...]:
-            first = index * batch_size
-            return (np.arange(first, min(first + batch_size, examples), dtype=np.int32),)
-
-        return stream(arrays[part], prepare, None, plan_at, -(-examples // batch_size))
+        return endless(arrays["train"], prepare, augment, plan_at)
 
     return ArrayData(
         name=name,
         train=training_stream,
-        validation=one_pass("validation"),
-        test=one_pass("test"),
+        validation=one_pass(arrays["validation"], prepare, batch_size),
+        test=one_pass(arrays["test"], prepare, batch_size),
         steps_per_epoch=steps,
         batch_size=batch_size,
         input_shape=inputs.shape[1:],
