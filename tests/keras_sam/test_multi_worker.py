@@ -94,7 +94,9 @@ def run_two_workers(folder, *arguments):
     return [np.load(file) for file in files]
 
 
-@pytest.mark.parametrize(("jit", "sync"), [("jit", "local"), ("plain", "sync")])
+@pytest.mark.parametrize(
+    ("jit", "sync"), [("jit", "local"), pytest.param("plain", "sync", marks=pytest.mark.slow)]
+)
 def test_two_processes_train_as_one(tmp_path, jit, sync):
     workers = run_two_workers(tmp_path, jit, sync)
     for key in workers[0].files:

@@ -322,6 +322,7 @@ def test_mixed_precision_trains_and_resumes(tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="MirroredStrategy")
+@pytest.mark.slow
 def test_replicas_resume_with_their_own_statistics(tmp_path, monkeypatch):
     def with_batch_norm(settings: RunConfig, data: Data) -> keras.Model:
         return keras.Sequential(

@@ -102,6 +102,7 @@ def test_a_search_that_was_stopped_goes_on(tmp_path):
     assert resumed.comparison == whole.comparison
 
 
+@pytest.mark.slow
 def test_the_best_model_is_that_of_the_best_run(tmp_path):
     search = fit(RhoSearch(build_model, (0.05, 0.3), seeds=2, directory=tmp_path))
     model = search.best_model()
@@ -117,6 +118,7 @@ def test_the_best_model_is_that_of_the_best_run(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_loss_is_minimised(tmp_path):
     search = RhoSearch(build_model, (0.05, 5.0), seeds=2, objective="val_loss", directory=tmp_path)
     fit(search, epochs=4)
@@ -308,6 +310,7 @@ def test_shuffled_datasets_are_refused_or_made_anew_for_each_run():
     assert np.any(orders[0] != orders[1])
 
 
+@pytest.mark.slow
 def test_a_pydataset_is_copied_for_each_run():
     class Counting(keras.utils.PyDataset):
         used = 0
@@ -338,6 +341,7 @@ def test_callbacks_that_cannot_be_copied_are_made_by_a_function():
     fit(RhoSearch(build_model, (0.1,), seeds=1), callbacks=lambda: [Locked()])
 
 
+@pytest.mark.slow
 def test_the_table_says_what_was_measured_on_what():
     untested = fit(RhoSearch(build_model, (0.05,), seeds=2))
     header = untested.table().splitlines()[0]
