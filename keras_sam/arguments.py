@@ -1,6 +1,7 @@
 """Checks of SAMModel's arguments."""
 
 import numbers
+import warnings
 from typing import Any
 
 import keras
@@ -44,6 +45,40 @@ def valid_method(method: Any) -> Method:
             f"name. Received: `method={method!r}` of {type(method)}"
         )
     return method
+
+
+def warn_of_what_is_left_out(model: keras.Model) -> None:
+    """Warns where a model to be wrapped does more in its own `fit` than SAMModel will do."""
+    name = type(model).__name__
+    if type(model).train_step is not keras.Model.train_step:
+        warnings.warn(
+            f"{name} has a `train_step` of its own, which SAMModel replaces. "
+            "Put what it computes into `compute_loss`, which SAMModel calls.",
+            stacklevel=3,
+        )
+    if getattr(model, "preprocessor", None) is not None:
+        warnings.warn(
+            f"{name} has a `preprocessor`, which its own `fit` applies and SAMModel's does not. "
+            "Give it `preprocessor=None`, and preprocess the data: `dataset.map(preprocessor)`.",
+            stacklevel=3,
+        )
+
+
+def check_compile(optimizer: Any, loss: Any, others: dict[str, Any]) -> None:
+    """Raises unless these are arguments of `keras.Model.compile`."""
+    if others:
+        raise TypeError(
+            "`compile` takes the arguments of keras.Model.compile. What a wrapped model's own "
+            "`compile` takes besides (several optimizers, losses of its own `train_step`) "
+            "belongs to a training that SAMModel replaces by one loss and one optimizer. "
+            f"Received: {', '.join(f'`{name}={value!r}`' for name, value in others.items())}"
+        )
+    for argument, value in (("optimizer", optimizer), ("loss", loss)):
+        if isinstance(value, str) and value == "auto":
+            raise ValueError(
+                f"`{argument}` must be one of Keras's: what a task of keras_hub takes for "
+                f'"auto", it alone knows. Received: `{argument}={value!r}`'
+            )
 
 
 def check_splits(num_batch_splits: Any) -> None:

@@ -1,6 +1,5 @@
 """SAMModel: Sharpness-Aware Minimization as a Keras model. The algorithm: `sam_gradient.py`."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +8,13 @@ from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_sam.arguments import (
     check_ascent,
+    check_compile,
     check_splits,
     check_stateless,
     check_switch,
     valid_method,
     valid_rho,
+    warn_of_what_is_left_out,
 )
 from keras_sam.ascent_log import AscentLog
 from keras_sam.batches import checked_data
@@ -133,12 +134,8 @@ class SAMModel(Wrapper, AscentLog):
             )
         if isinstance(model, SAMModel):
             raise TypeError(f"`model` must not be a SAMModel itself. Received: `model={model!r}`")
-        if model is not None and type(model).train_step is not keras.Model.train_step:
-            warnings.warn(
-                f"{type(model).__name__} has a `train_step` of its own, which SAMModel replaces. "
-                "Put what it computes into `compute_loss`, which SAMModel calls.",
-                stacklevel=2,
-            )
+        if model is not None:
+            warn_of_what_is_left_out(model)
         setting = Setting(
             valid_method(method),
             valid_rho(rho),
@@ -197,16 +194,11 @@ class SAMModel(Wrapper, AscentLog):
         Raises:
             TypeError: If there are other arguments, such as those of a wrapped model's own
                 `compile`: SAM trains by one loss and one optimizer.
-            ValueError: If the optimizer accumulates gradients under a strategy with several
-                replicas (Keras cannot), or if `jit_compile` meets layers that synchronise there.
+            ValueError: If `optimizer` or `loss` is "auto", if the optimizer accumulates gradients
+                under a strategy with several replicas (Keras cannot), or if `jit_compile` meets
+                layers that synchronise there.
         """
-        if kwargs:
-            raise TypeError(
-                "`compile` takes the arguments of keras.Model.compile. What a wrapped model's own "
-                "`compile` takes besides (several optimizers, losses of its own `train_step`) "
-                "belongs to a training that SAMModel replaces by one loss and one optimizer. "
-                f"Received: {', '.join(f'`{name}={value!r}`' for name, value in kwargs.items())}"
-            )
+        check_compile(optimizer, loss, kwargs)
         super().compile(
             optimizer=optimizer,
             loss=loss,

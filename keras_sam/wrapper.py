@@ -88,6 +88,16 @@ class Wrapper(keras.Model):
     input_shape = _Shown()
     output_shape = _Shown()
 
+    @property
+    def input_spec(self) -> Any:
+        """What inputs must be like: as the wrapped model says, unless the wrapper is told."""
+        model = getattr(self, "model", None)
+        return self._own_input_spec if model is None else model.input_spec
+
+    @input_spec.setter
+    def input_spec(self, value: Any) -> None:
+        self._own_input_spec = value
+
     def _wrapped_overrides(self, method: str) -> bool:
         return self.model is not None and (
             getattr(type(self.model), method) is not getattr(keras.Model, method)
