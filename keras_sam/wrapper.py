@@ -29,6 +29,7 @@ class Wrapper(keras.Model):
     """
 
     model: Any
+    _own_input_spec: Any = None
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         # `training` travels to the wrapped model, whose `call` may not take it, by Keras's context.
