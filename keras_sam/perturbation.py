@@ -135,6 +135,8 @@ def _scaled(
     if factor is not None:
         rho = scalar(rho, wide_dtype(factor.dtype)) * factor
     return [
-        None if d is None else ops.cast(wide(d) * scalar(rho, wide_dtype(d.dtype)), g.dtype)
+        None
+        if d is None or g is None
+        else ops.cast(wide(d) * scalar(rho, wide_dtype(d.dtype)), g.dtype)
         for d, g in zip(directions, like, strict=True)
     ]
