@@ -122,7 +122,7 @@ PLANNED = (
         timings=True,
     ),
     _theory("teacher_student", 2),
-    _theory("linearised", 2),
+    _theory("linearised", 2, "--alphas 100 10"),
     _theory(
         "relu_regression",
         6,
