@@ -22,7 +22,7 @@ class Variant:
 
     Attributes:
         package: The package whose step it is, a key of `STEP_NAMES`; or "recipes" for whole
-            epochs of a recipe.
+            epochs of a recipe, "population" for members at once.
         backend: The framework below it: "tensorflow", "jax" or "torch".
         network: A key of `NETWORKS`.
         filters: Filters of the ResNet's first stage; 0 for the MLP.
@@ -34,6 +34,8 @@ class Variant:
         precision: "float16" or "bfloat16" for mixed precision, `None` for float32.
         method: A name of `method_arguments.NAMES`; empty for SAM itself.
         onednn: Whether TensorFlow uses oneDNN on a CPU, unless the environment says otherwise.
+        width: Of a population's network.
+        members: Of a population; 0 for a network by itself.
     """
 
     package: str
@@ -47,6 +49,8 @@ class Variant:
     precision: str | None = None
     method: str = ""
     onednn: bool = True
+    width: float = 1.0
+    members: int = 0
 
     @property
     def step_name(self) -> str:
@@ -81,7 +85,7 @@ class Variant:
     @property
     def packages(self) -> tuple[str, str]:
         """The packages of others that this step needs."""
-        ours = self.package in ("keras_sam", "recipes")
+        ours = self.package in ("keras_sam", "recipes", "population")
         return ("keras" if ours else self.package), self.backend
 
     def missing_package(self) -> str | None:

@@ -45,6 +45,10 @@ def build(variant: Variant) -> Trainer:
         from tests.benchmarks.epoch_trainer import EpochTrainer
 
         return EpochTrainer(variant)
+    if variant.package == "population":
+        from tests.benchmarks.population_trainer import PopulationTrainer
+
+        return PopulationTrainer(variant)
     raise ValueError(f"`variant.package` is unknown. Received: `variant={variant}`")
 
 

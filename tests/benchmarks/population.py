@@ -1,0 +1,97 @@
+"""Networks trained at once against one by one: ms a member's step, in turn in one run.
+
+    python -m tests.benchmarks.population --members 25 --rounds 5
+
+A member's step is a SAM step of one network, its share of the program's time. Beside it: the same
+step by SAMModel's `fit`, and by a population of one, which is the program without the gain of many.
+Prints a table in Markdown.
+
+Nothing else should run on the machine. The defaults take about ten minutes on 2 CPU cores.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from tests.benchmarks.step_time import BACKENDS, positive
+from tests.benchmarks.variant import Variant
+from tests.benchmarks.worker_process import WorkerError, WorkerProcess
+
+# In a block: what a worker takes for a step.
+STEPS = 20
+NETWORKS = ("digits/0.1", "digits/0.2", "digits/0.4", "digits/0.8", "digits/1.6")
+NETWORKS += ("mnist/0.25", "mnist/1", "resnet18/4")
+BATCH_SIZES = {"digits": 64, "mnist": 128, "resnet18": 128}
+# Members of these take seconds a turn.
+FEW = {"resnet18": 4}
+HEADER = (
+    "| network | parameters | backend | members | at once, ms | one by one, ms | ratio "
+    "| one in a program, ms | peak memory, MiB (one by one) |\n"
+    "|---|--:|---|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line."""
+    args = parse(arguments)
+    print(HEADER, flush=True)
+    for name in args.networks:
+        for backend in args.backends:
+            print(row(name, backend, args.members, args.rounds, args.blocks), flush=True)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.population",
+        description=(__doc__ or "").partition("\n")[0],
+    )
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help="name/width")
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
+    parser.add_argument("--members", type=positive, default=25)
+    parser.add_argument("--rounds", type=positive, default=5, help="turns that each has")
+    parser.add_argument("--blocks", type=positive, default=2, help=f"of {STEPS} steps, in a turn")
+    return parser.parse_args(arguments)
+
+
+def row(name: str, backend: str, members: int, rounds: int, blocks: int) -> str:
+    """A line of the table: minima over rounds, in milliseconds a member's step."""
+    network, _, width = name.partition("/")
+    members = min(members, FEW.get(network, members))
+    at_once = Variant(
+        package="population",
+        backend=backend,
+        network=network,
+        filters=0,
+        batch_size=BATCH_SIZES[network],
+        rho=None,
+        width=float(width),
+        members=members,
+    )
+    variants = [at_once, replace(at_once, members=0), replace(at_once, members=1)]
+    seconds: list[list[float]] = [[] for _ in variants]
+    try:
+        with ExitStack() as stack:
+            workers = [stack.enter_context(WorkerProcess(variant)) for variant in variants]
+            peaks = [0.0] * len(workers)
+            for _ in range(rounds):
+                for i, (worker, variant) in enumerate(zip(workers, variants, strict=True)):
+                    answer = worker.ask("steps", blocks)
+                    steps = blocks * STEPS * max(1, variant.members)
+                    seconds[i].append(1000 * answer["seconds"] / steps)
+                    peaks[i] = answer["device_peak"] or answer["peak"]
+    except WorkerError as error:
+        return f"| {name} | | {backend} | {members} | not timed: {error} |"
+    shown = [f"{min(of):.3g} ({statistics.median(of):.3g})" for of in seconds]
+    ratio = min(seconds[0]) / min(seconds[1])
+    parameters = workers[0].description["parameters"]
+    return (
+        f"| {name} | {parameters:,} | {backend} | {members} | {shown[0]} | {shown[1]} "
+        f"| {ratio:.2f} | {shown[2]} | {peaks[0]:.0f} ({peaks[1]:.0f}) |"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
