@@ -12,7 +12,6 @@ import keras
 from keras.src import backend
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import get_stateless_scope
-from keras.src.random import seed_generator
 from keras.src.utils import rng_utils
 
 
@@ -88,7 +87,8 @@ def seed_global_generator(seed: int) -> None:
     `keras.utils.set_random_seed` does it too, and imports TensorFlow wherever it is installed.
     """
     global_state.set_global_attribute(rng_utils.GLOBAL_RANDOM_SEED, seed)
-    global_state.set_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR, None)
+    # By its name: Keras 3.12 has no constant for it.
+    global_state.set_global_attribute("global_seed_generator", None)
 
 
 @contextmanager
