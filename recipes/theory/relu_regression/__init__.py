@@ -6,10 +6,10 @@ normalised SAM, few neurons and many. How bent the function is says the total va
 
 Claim:   With many neurons SAM finds simpler functions than gradient descent, with few about the
          same ones: what SAM does needs overparameterisation.
-Shows:   With a caveat (docs/theory.md says what was measured). With 100 neurons SAM has far fewer
-         kinks and less total variation, with 10 hardly a change. But the functions are as far from
-         gradient descent's at both widths, the weights end elsewhere at both (a barrier lies
-         between), and SAM fits this target worse.
-Cost:    about two minutes on two CPU cores; no download.
+Shows:   With a caveat (docs/theory.md says what was measured). With 100 neurons SAM has half the
+         kinks and less total variation, with 10 the same; with 10 hardly a barrier lies between its
+         weights and gradient descent's, with 100 a high one. But the functions are about as far
+         from gradient descent's at both widths, and SAM fits this target worse.
+Cost:    a minute and a half on two CPU cores; no download.
 Command: python -m recipes.theory.relu_regression
 """

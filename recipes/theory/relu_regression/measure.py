@@ -54,7 +54,7 @@ class Setting:
     target: str = setting("triangle", "the function to learn", TARGETS)
     points: int = setting(12, "number of training examples")
     learning_rate: float = setting(0.05, "eta")
-    steps: int = setting(4000, "steps, each on all examples")
+    steps: int = setting(12_000, "steps, each on all examples")
     seed: int = setting(0, "fixes the initial weights")
 
     def __post_init__(self) -> None:

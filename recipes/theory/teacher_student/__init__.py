@@ -5,9 +5,9 @@ The teacher has 100 inputs and 10 ReLUs; the student m ReLUs, 102 m + 1 paramete
 is divided by 10 at half and at three quarters of the epochs, normalised SAM.
 
 Claim:   Figure 1: SAM's gain in test loss grows with the number of parameters (.026 to .083).
-Shows:   With a caveat (docs/theory.md says what was measured). At the last epoch it does, at every
-         fixed rho. At the epoch that is selected on validation data it does not: the growth is
-         SGD overfitting after its best epoch.
+Shows:   With a caveat (docs/theory.md says what was measured). SAM gains at every size and radius;
+         at the last epoch more on larger networks, largely because SGD's training grows unstable,
+         at the epoch that is selected on validation data hardly more.
 Cost:    about two minutes on two CPU cores; no download.
 Command: python -m recipes.theory.teacher_student
 """
