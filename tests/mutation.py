@@ -43,6 +43,7 @@ TESTS = {
     "keras_sam/loss_count.py": ("tests/keras_sam/test_splits.py",),
     "keras_sam/loss_scale.py": ("tests/keras_sam/test_mixed_precision.py",),
     "keras_sam/methods/rules.py": (
+        "tests/keras_sam/methods/test_passes.py",
         "tests/keras_sam/methods/test_rules.py",
         "tests/keras_sam/methods/test_trajectories.py",
     ),

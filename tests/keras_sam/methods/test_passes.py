@@ -79,3 +79,20 @@ DEFAULT = {"looksam every 3rd", "msam", "ae_sam, never"}
 def test_passes_that_run(name):
     options, expected = CASES[name]
     assert passes(**options) == expected
+
+
+def test_sams_own_rules_average_the_ascent_gradient_alone():
+    """With replicas each average is a communication: the descent gradient needs none here."""
+    from keras_sam.sam_gradient import sam_gradient
+
+    averaged = []
+
+    def average(gradients):
+        averaged.append([float(g[0]) for g in gradients])
+        return gradients
+
+    def parabola(w):
+        return (w[0] ** 2, None), [2.0 * w[0]]
+
+    sam_gradient(parabola, [keras.ops.ones(1)], 0.5, average=average)
+    assert averaged == [[2.0]]
