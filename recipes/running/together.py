@@ -49,6 +49,7 @@ class Together:
     def __init__(self, trainer: Trainer, chunk: int | None = None) -> None:
         self._trainer, self._chunk = trainer, chunk
         self._population: tuple[str, Population] | None = None
+        self._example: tuple[str, keras.Model] | None = None
         self._pruned: dict[int, int] = {}  # How many weights of each seed's network are.
 
     def can_train(self, configs: Sequence[RunConfig]) -> bool:
@@ -68,7 +69,7 @@ class Together:
         data = self._trainer.data(config)
         if not isinstance(data, ArrayData):
             return False
-        network = parts.build_network(config, data)
+        network = self._network(config)
         constrained = any(v.constraint is not None for v in network.trainable_variables)
         # On a CPU a convolution keeps all cores busy by itself, and is slower inside of a loop.
         names = [type(layer).__name__ for layer in keras_internals.all_layers(network)]
@@ -122,7 +123,7 @@ class Together:
     ) -> list[Record]:
         pool = Pool([self._data(config) for config in configs])
         population = self._of(configs, pool)
-        network = parts.build_network(configs[0], pool.data[0])
+        network = self._network(configs[0])
         parameters = sum(math.prod(v.shape) for v in network.trainable_variables)
         runs = [
             MemberRun(
@@ -232,6 +233,13 @@ class Together:
                 masks[config.seed] = _masks(config, data)
         self._pruned = {seed: _pruned(of_seed) for seed, of_seed in masks.items()}
         return [Member(c.seed, c.rho, masks=masks[c.seed]) for c in configs]
+
+    def _network(self, config: RunConfig) -> keras.Model:
+        """A network of this kind, whatever its weights are."""
+        key = _shared(config)
+        if self._example is None or self._example[0] != key:
+            self._example = (key, parts.build_network(config, self._trainer.data(config)))
+        return self._example[1]
 
     def _data(self, config: RunConfig) -> ArrayData:
         data = self._trainer.data(config)

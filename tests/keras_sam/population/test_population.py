@@ -29,16 +29,13 @@ def test_each_member_equals_its_run_alone(vectorize):
             np.testing.assert_allclose(history[name][:, i], values, rtol=1e-5, atol=1e-6)
 
 
-def test_vectorised_without_randomness():
-    population, _ = trained(MEMBERS, plain, epochs=1, vectorize=True)
-    for i, member in enumerate(MEMBERS):
-        assert_same(population.network(i), alone(member, plain, epochs=1)[0].model)
-
-
 @pytest.mark.parametrize(
     "options",
     [
-        {"method": methods.friendly(0.5) | methods.gsam(0.3), "ascent_steps": 2},
+        pytest.param(
+            {"method": methods.friendly(0.5) | methods.gsam(0.3), "ascent_steps": 2},
+            marks=pytest.mark.slow,
+        ),
         {"adaptive": True, "num_batch_splits": 3, "perturb": "kernels"},
     ],
     ids=["friendly, gsam", "adaptive, splits"],
