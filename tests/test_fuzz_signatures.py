@@ -10,8 +10,12 @@ import pytest
 import keras_sam
 from keras_sam import methods, optimizers, sharpness, sparsity
 from keras_sam.callbacks import SharpnessCallback
+from recipes.datasets.split import Split
 from recipes.running.config import RunConfig
 from recipes.running.runtime import Runtime
+from tuning.rho_rule import RhoRule
+from tuning.rho_search import RhoSearch
+from tuning.space import Space
 
 X, Y = np.ones((4, 3), "float32"), np.zeros((4, 2), "float32")
 
@@ -208,6 +212,19 @@ CALLS = {
     "SET": made(sparsity.SET, frequency=2, fraction=0.3, begin_step=0, end_step=9, seed=0),
     "RigL": made(
         sparsity.RigL, data=lambda: (X, Y), end_step=9, frequency=2, fraction=0.3, begin_step=0
+    ),
+    "Split": made(Split, **Split().__dict__),
+    "Space": made(Space, **Space().__dict__),
+    "RhoRule": made(RhoRule, a=0.001, b=0.5, sigma=0.1, sizes=(100, 1000, 10000)),
+    "RhoSearch": made(
+        RhoSearch,
+        build_model=lambda: net,
+        rhos=(0.1, 0.2),
+        seeds=2,
+        objective="val_accuracy",
+        strategy="grid",
+        trials=3,
+        directory=None,
     ),
     "RunConfig": made(RunConfig, **RunConfig(recipe="digits").__dict__),
     "Runtime": made(Runtime, **Runtime().__dict__),

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import numbers
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -16,6 +19,14 @@ from recipes.files import write_atomically
 from recipes.reporting.comparison import Comparison
 
 _RESAMPLES = 1000
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number within float64's range."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    size: Any = abs(value)
+    return bool(size <= sys.float_info.max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +80,17 @@ class RhoRule:
     sizes: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if len(set(self.sizes)) < 3 or not all(0 < size < math.inf for size in self.sizes):
+        sizes = self.sizes if isinstance(self.sizes, list | tuple | np.ndarray) else ()
+        positive = all(_is_finite(size) and size > 0 for size in sizes)
+        if not positive or len(set(sizes)) < 3:
             raise ValueError(
                 "`sizes` must be three different positive numbers or more. "
-                f"Received: `sizes={self.sizes}`"
+                f"Received: `sizes={self.sizes!r}`"
             )
         for name in ("a", "b", "sigma"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(
-                    f"`{name}` must be finite. Received: `{name}={getattr(self, name)}`"
-                )
+            value = getattr(self, name)
+            if not _is_finite(value):
+                raise ValueError(f"`{name}` must be a finite number. Received: `{name}={value!r}`")
 
     def __call__(self, parameters: float) -> float:
         return self.a * parameters**self.b

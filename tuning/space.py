@@ -15,6 +15,8 @@ STRATEGIES = ("grid", "random", "bayesian", "hyperband")
 
 # A trial whose worker died is handed out again as often as it takes.
 _RETRIES = 1_000_000
+# Nobody means more runs than this.
+_MANY_SEEDS = 1_000_000
 
 
 def rounded(rho: float) -> float:
@@ -67,7 +69,7 @@ class Space:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rhos", _rhos(self.rhos))
-        if self.strategy not in STRATEGIES:
+        if not isinstance(self.strategy, str) or self.strategy not in STRATEGIES:
             raise ValueError(
                 f"`strategy` must be one of {', '.join(STRATEGIES)}. "
                 f"Received: `strategy={self.strategy!r}`"
@@ -140,6 +142,8 @@ def checked_seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
         ValueError: If there are none, or one is there twice or out of range.
     """
     if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if seeds > _MANY_SEEDS:
+            raise ValueError(f"`seeds` must be at most {_MANY_SEEDS}. Received: `seeds={seeds!r}`")
         seeds = range(seeds)
     if not isinstance(seeds, Iterable) or isinstance(seeds, str | bytes):
         raise TypeError(f"`seeds` must be a number or integers. Received: `seeds={seeds!r}`")

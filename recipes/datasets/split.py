@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 
 import numpy as np
 
@@ -50,17 +51,17 @@ class Split:
             check_integer("data_seed", self.data_seed, minimum=0)
         if self.take is not None:
             check_integer("take", self.take, minimum=1)
-        if not 0.0 < self.validation_split < 1.0:
+        if not (_is_number(self.validation_split) and 0.0 < self.validation_split < 1.0):
             raise ValueError(
                 "`validation_split` must be a number in (0, 1). "
                 f"Received: `validation_split={self.validation_split!r}`"
             )
-        if not 0.0 <= self.label_noise <= 1.0:
+        if not (_is_number(self.label_noise) and 0.0 <= self.label_noise <= 1.0):
             raise ValueError(
                 "`label_noise` must be a number in [0, 1]. "
                 f"Received: `label_noise={self.label_noise!r}`"
             )
-        if self.noise_kind not in NOISE_KINDS:
+        if not isinstance(self.noise_kind, str) or self.noise_kind not in NOISE_KINDS:
             raise ValueError(
                 f"`noise_kind` must be one of {NOISE_KINDS}. "
                 f"Received: `noise_kind={self.noise_kind!r}`"
@@ -103,6 +104,10 @@ class Split:
                 f"`validation_split={self.validation_split}`, `take={self.take}`"
             )
         return training, validation
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_integer(name: str, value: object, minimum: int) -> None:
