@@ -23,6 +23,7 @@ OPTIONS = (
     "ascent_steps",
     "eta",
     "geometry",
+    "log_ascent",
     "method",
     "normalize",
     "num_batch_splits",
@@ -250,7 +251,9 @@ class Cohort:
         if member.method is not None:
             options["method"] = member.method
         network = new_network(self._build, member.seed)
-        model = MemberModel(network, 1.0 if is_sam else 0.0, **(options if is_sam else {}))
+        if not is_sam:  # No method, but the same logs.
+            options = {key: options[key] for key in ("log_ascent",) if key in options}
+        model = MemberModel(network, 1.0 if is_sam else 0.0, **options)
         if any(masked):
             pairs = zip(masked, model.trainable_variables, strict=True)
             model.masks = [np.ones(v.shape, bool) if is_in else None for is_in, v in pairs]

@@ -46,7 +46,7 @@ class Population:
         chunk: How many members one program holds. Defaults to `None`, what the memory has room for.
         vectorize: Whether members are computed at once. Defaults to `None`, by their size.
         **options: Those of SAMModel that all members share: `method`, `normalize`, `adaptive`,
-            `perturb`, `geometry`, `eta`, `ascent_steps`, `num_batch_splits`.
+            `perturb`, `geometry`, `eta`, `ascent_steps`, `num_batch_splits`, `log_ascent`.
 
     Raises:
         TypeError: If an argument is of the wrong type.
@@ -295,6 +295,6 @@ class Population:
             for rows, drawn in zip(batches, draws, strict=True):
                 own, rows, drawn = of_places((own_y, rows, drawn), chunk.places)
                 stack.run(pool, own, rows, drawn, training)
-            results.append((chunk.places, stack.result()))
+            results.append((chunk.places, stack.result(training)))
         self._epoch += training
         return in_order(results)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from keras_sam import ascent_log
 from keras_sam.backend import compiled, programs, read
 from keras_sam.population.data import on_device
 from keras_sam.population.elementwise import own_rates
@@ -108,10 +109,13 @@ class Stack:
         flat = self._predict(x, [read(v) for v in self.weights], [read(v) for v in self.state])
         return tree.pack_sequence_as(self._patterns["outputs"], list(flat))
 
-    def result(self) -> dict[str, np.ndarray]:
+    def result(self, training: bool) -> dict[str, np.ndarray]:
         """What the metrics come to, an array of one value a member each."""
         values = self._result([read(v) for v in self.metrics])
-        return dict(zip(self._names, map(ops.convert_to_numpy, values), strict=True))
+        named = dict(zip(self._names, map(ops.convert_to_numpy, values), strict=True))
+        if self.model.log_ascent and not training:
+            named = {k: v for k, v in named.items() if k not in ascent_log.NAMES}
+        return named
 
     def _train_step(self, shared: Any, each: Any) -> None:
         members = self._members(shared, each)

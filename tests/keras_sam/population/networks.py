@@ -45,7 +45,7 @@ def compiled(model):
 def alone(member, build=build, epochs=2, **options):
     """A member trained by SAMModel on the batches that it has in a population, and the logs."""
     if member.rho == 0:
-        options = {}
+        options = {k: v for k, v in options.items() if k == "log_ascent"}
     sam = compiled(SAMModel(build(member.seed), member.rho, masks=member.masks, **options))
     history = {}
     for epoch in range(epochs):

@@ -47,6 +47,17 @@ def test_methods_and_their_state_are_each_members_own(options):
         assert_same(population.network(i), alone(member, plain, **options)[0].model)
 
 
+def test_the_ascent_is_logged_of_each_member_in_training_alone():
+    members = [Member(0, 0.1), Member(1, 0.4), Member(1)]
+    population, history = trained(members, plain, log_ascent=True)
+    for i, member in enumerate(members):
+        _, logs = alone(member, plain, log_ascent=True)
+        for name in ("gradient_norm", "perturbation_norm", "ascent"):
+            np.testing.assert_allclose(history[name][:, i], logs[name], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(history["perturbation_norm"][-1], [0.1, 0.4, 0.0], rtol=1e-5)
+    assert sorted(population.evaluate(X, Y)) == ["accuracy", "loss"]
+
+
 @pytest.mark.slow
 def test_a_member_may_have_a_method_of_its_own():
     members = [Member(0, 0.1), Member(0, 0.1, method=methods.ae_sam())]
