@@ -400,7 +400,7 @@ def test_kill_9_at_random_moments_then_the_same_command(tmp_path):
     """A real process, really killed, several times; then compared with one left in peace."""
 
     def command(output):
-        flags = ["--width", "0.1", "--rho", "0.1", "--epochs", "30", "--seed", "3", "--save-model"]
+        flags = ["--width", "0.1", "--rho", "0.1", "--epochs", "300", "--seed", "3", "--save-model"]
         return [sys.executable, "-m", "recipes.digits", *flags, "--output", str(output)]
 
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
