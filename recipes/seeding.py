@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import random
 
-import keras
-import numpy as np
-
-from keras_sam.backend import keras_internals
-
 
 def set_seed(seed: int) -> None:
     """Does what `keras.utils.set_random_seed` does, but imports no other framework for it.
@@ -26,6 +21,12 @@ def set_seed(seed: int) -> None:
     set_seed(0)
     ```
     """
+    # Only here: settings alone, and `--help`, need not wait for Keras.
+    import keras
+    import numpy as np
+
+    from keras_sam.backend import keras_internals
+
     if keras.backend.backend() == "tensorflow":
         keras.utils.set_random_seed(seed)
         return

@@ -21,8 +21,9 @@ from scipy.sparse.linalg import LinearOperator
 
 # Fewer products are no search: early on a residual may be small by chance.
 LEAST_PRODUCTS = 21
-# Blocks in memory: with fewer, restarts forget too much; and the fewest that can be restarted.
-BLOCKS, FEWEST_BLOCKS = 8, 3
+# Blocks in memory: with fewer, restarts forget too much. With 3, of 10 eigenvalues of a 45 x 45
+# matrix the last was the eleventh.
+BLOCKS = 8
 # An eigenvalue below this share of the largest is given no more digits than one of that size: there
 # are no relative digits of 0.
 SMALLEST_SHARE = 1e-3
@@ -37,9 +38,12 @@ class NotConvergedError(ValueError):
 
 
 def stored_vectors(n: int, k: int) -> int:
-    """How many vectors of length n are kept besides the next block, 0 if n is too small for it."""
-    blocks = min(max(BLOCKS, -(-LEAST_PRODUCTS // k)), n // k - 1)
-    return blocks * k if blocks >= FEWEST_BLOCKS and blocks * k >= LEAST_PRODUCTS else 0
+    """How many vectors of length n are kept besides the next block.
+
+    0 if n is too small for that. The n products that make the whole matrix are then no more.
+    """
+    blocks = max(BLOCKS, -(-LEAST_PRODUCTS // k))
+    return blocks * k if n >= (blocks + 1) * k else 0
 
 
 def block_lanczos(
@@ -90,10 +94,13 @@ def block_lanczos(
         values, vectors = np.linalg.eigh(t)
         wanted = np.argsort(order(values), kind="stable")
         values, vectors = values[wanted], vectors[:, wanted]
-        residuals = block.T @ image @ vectors[old:, :k]
+        residuals = block.T @ image @ vectors[old:, :]
         scale = np.maximum(np.abs(values[:k]), SMALLEST_SHARE * np.abs(values).max())
-        shares = residuals / np.maximum(np.maximum(tolerance * scale, noise), np.finfo(float).tiny)
-        if np.linalg.norm(shares, 2) <= 1:
+        allowed = np.maximum(np.maximum(tolerance * scale, noise), np.finfo(float).tiny)
+        shares = residuals[:, :k] / allowed
+        if np.linalg.norm(shares, 2) <= 1 and not _overtaken(
+            order(values), k, np.linalg.norm(residuals, axis=0), allowed[-1]
+        ):
             return values[:k]
         if products + k > max_products:
             raise NotConvergedError(
@@ -105,6 +112,11 @@ def block_lanczos(
             used = restart
             basis[:, :used] = basis @ vectors[:, :used]
             projected[:used, :used] = np.diag(values[:used])
+
+
+def _overtaken(keys: np.ndarray, k: int, residuals: np.ndarray, allowed: float) -> bool:
+    """Whether what has not converged may yet come before the k-th: it is right to its residual."""
+    return bool(np.any(keys[k:] - residuals[k:] < keys[k - 1] - allowed))
 
 
 def images(operator: LinearOperator, block: np.ndarray) -> np.ndarray:

@@ -70,6 +70,15 @@ def test_within_the_tolerance_of_any_matrix(n, seed, which, data):
     np.testing.assert_allclose(np.sort(values), np.sort(expected), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize(("n", "seed", "k"), [(45, 1, 10), (48, 47, 10), (125, 186399, 2)])
+def test_none_is_passed_over_for_the_next(n, seed, k):
+    """Of both ends of the spectrum, a smaller eigenvalue converged first."""
+    matrix = symmetric(n, seed)
+    values = extreme_eigenvalues(aslinearoperator(matrix), k, "LM", tolerance=1e-3)
+    expected = wanted(np.linalg.eigvalsh(matrix), k, "LM")
+    np.testing.assert_allclose(np.sort(values), np.sort(expected), rtol=1e-3)
+
+
 SPECTRA = {
     "equal": np.r_[[2.4898] * 12, [2.2063] * 12, np.linspace(0.1, 2, 60)],
     "pairs": np.repeat(np.linspace(-1, 1, 40), 2),
