@@ -68,6 +68,7 @@ def test_limit_by_hand():
     assert math.isnan(Setting(rho=0.1, normalize=True).limit)
 
 
+@pytest.mark.slow
 def test_digits_from_command_line_to_figure(tmp_path, capsys):
     main([*SMALL, "--output", str(tmp_path)])
     folder = tmp_path / "minima"
