@@ -1,7 +1,7 @@
 """SAM on scikit-learn's 8x8 digits (1,797 real images), an MLP with [300 w, 100 w] hidden units.
 
-Claim:   SAM gains about half a point of test accuracy over SGD at every width (five seeds); neither
-         the gain nor the best rho shows a trend with width here.
+Claim:   SAM gains up to 0.8 points of test accuracy over SGD, most at 13,050 and 35,690 parameters
+         (ten seeds); neither the gain nor the best rho shows a trend with width here.
 Cost:    no download; seconds on two CPU cores.
 Command: python -m recipes.digits --width 4 --rho 0.05 --seed 0
 """
