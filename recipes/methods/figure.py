@@ -19,8 +19,8 @@ def figure(results: Sequence[Result]) -> Figure:
     """Gain of each method against what an epoch of it takes, at the selected and the last epoch."""
     metric = metric_of(results)
     found = [row for row in rows(results) if row.method != SGD]
-    drawn = Figure(figsize=(10, 4.2), layout="constrained")
-    panels = drawn.subplots(1, 2)
+    drawn = Figure(figsize=(6.4, 8), layout="constrained", facecolor="white")
+    panels = drawn.subplots(2, 1)
     for axes, which in zip(panels, ("selected epoch", "last epoch"), strict=True):
         for row in found:
             last = which == "last epoch"
