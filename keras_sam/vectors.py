@@ -44,10 +44,7 @@ def norm(tensors: Sequence[Tensor | None]) -> Tensor:
 def unit(tensors: Sequence[Tensor | None]) -> Vector:
     """The vector of length 1 in the same direction, `t / ||t||`, in the wide dtype; 0 for 0."""
     scaled, _ = rescaled(tensors)
-    length = plain_norm(scaled)
-    one = ops.ones_like(length)
-    factor = ops.where(length > 0, one / ops.where(length > 0, length, one), ops.zeros_like(one))
-    return [None if t is None else t * ops.cast(factor, t.dtype) for t in scaled]
+    return plain_unit(scaled)
 
 
 def dot(a: Sequence[Tensor | None], b: Sequence[Tensor | None]) -> Tensor:
@@ -78,7 +75,7 @@ def combine(*terms: tuple[Any, Sequence[Tensor | None]], like: Sequence[Tensor |
     result: Vector = []
     for like_i, *tensors in zip(like, *(x for _, x in terms), strict=True):
         products = [
-            scalar(factor, wide_dtype(t.dtype)) * wide(t)
+            _times(wide(t), factor)
             for (factor, _), t in zip(terms, tensors, strict=True)
             if t is not None
         ]
@@ -150,6 +147,15 @@ def plain_norm(tensors: Sequence[Tensor | None]) -> Tensor:
     return ops.sqrt(_sum(squares))
 
 
+def plain_unit(tensors: Sequence[Tensor | None]) -> Vector:
+    """As `unit`, of a vector whose squares are known to be within range."""
+    vector = [None if t is None else wide(t) for t in tensors]
+    length = plain_norm(vector)
+    one = ops.ones_like(length)
+    factor = ops.where(length > 0, one / ops.where(length > 0, length, one), ops.zeros_like(one))
+    return [None if t is None else t * ops.cast(factor, t.dtype) for t in vector]
+
+
 def inverse(length: Tensor, power: Any = 1.0) -> Tensor:
     """`1 / (length + 1e-12 power)`, finite where there is no direction.
 
@@ -180,6 +186,13 @@ def wide_dtype(dtype: Any) -> str:
 def common_dtype(tensors: Sequence[Tensor]) -> str:
     """float64 if one of the tensors is, else float32."""
     return "float32" if all(_is_narrow(t) for t in tensors) else "float64"
+
+
+def _times(tensor: Tensor, factor: Any) -> Tensor:
+    """The product; no operation where the factor is the number 1."""
+    if isinstance(factor, int | float) and factor == 1:
+        return tensor
+    return scalar(factor, tensor.dtype) * tensor
 
 
 def _sum(scalars: Sequence[Tensor]) -> Tensor:

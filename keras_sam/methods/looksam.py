@@ -22,7 +22,7 @@ from keras import ops
 from keras_sam.methods.arguments import number_in
 from keras_sam.methods.method import Method
 from keras_sam.methods.rules import Descent, Gradients, RuleState, zeros_like
-from keras_sam.vectors import combine, dot, norm, plain_norm, unit, wide_dtype
+from keras_sam.vectors import combine, dot, norm, plain_unit, unit, wide_dtype
 
 PRECISION = {"float32": 2.0**-23, "float64": 2.0**-52}
 
@@ -54,11 +54,8 @@ class LookSAM(Descent):
 
     def plain(self, g: Gradients, state: RuleState) -> tuple[Gradients, RuleState]:
         # The mean of several replicas' or splits' directions is shorter than 1: a unit again.
-        length = plain_norm(state)
-        one = ops.ones_like(length)
-        inverse = ops.where(length > 0, one / ops.where(length > 0, length, one), 0.0 * one)
-        u = combine((inverse, state), like=state)
-        return combine((1.0, g), (self.alpha * norm(g), u), like=g), u
+        u = plain_unit(state)
+        return combine((1.0, g), (self.alpha * norm(g), u), like=g), combine((1.0, u), like=state)
 
 
 def looksam(alpha: float = 0.7) -> Method:

@@ -272,3 +272,13 @@ def test_what_switches():
     assert Setting(Method(), Every(0.1, 2)).switches
     assert Setting(ae_sam(), 0.1).switches
     assert not Radius.switches
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_direction_of_narrow_weights_is_made_unit_in_float32(dtype):
+    """The squares of a short mean of several directions vanish in float16."""
+    g = [ops.ones(2**10, dtype)]  # ||g|| = 2^5
+    mean = [ops.full((2**10,), 2.0**-13, dtype)]  # ||mean|| = 2^-8
+    (h,), (u,) = LookSAM(1.0).plain(g, mean)
+    np.testing.assert_array_equal(ops.convert_to_numpy(ops.cast(u, "float32")), 2.0**-5)
+    np.testing.assert_array_equal(ops.convert_to_numpy(ops.cast(h, "float32")), 2.0)
