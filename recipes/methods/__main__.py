@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recipes import methods
 from recipes.methods.measure import measure
 from recipes.methods.setting import Setting
 from recipes.methods.variants import VARIANTS
 from recipes.running.experiment import Experiment, Result
+from recipes.running.runtime import place
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.figure import Figure
-
-
-def place() -> Mapping[str, Any]:
-    """Versions, backend and device."""
-    from recipes.running.runtime import Runtime
-
-    return Runtime().environment(replicas=1)
 
 
 def line(result: Result) -> str:

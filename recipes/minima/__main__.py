@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recipes import minima
-from recipes.minima.measure import measure, place
+from recipes.minima.measure import measure
 from recipes.minima.report import line, table
 from recipes.minima.setting import Setting
 from recipes.running.experiment import Experiment, Result, one_by_one
+from recipes.running.runtime import place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

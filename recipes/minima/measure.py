@@ -1,7 +1,6 @@
 """One run of `recipes.minima`: training to a minimum, and its Hessian."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from recipes.datasets.split import Split
@@ -12,11 +11,6 @@ from recipes.running.runtime import Runtime
 _STEPS = 100
 # The pipelines cut off a validation set, which nothing here is selected by.
 _UNUSED = 0.1
-
-
-def place() -> Mapping[str, Any]:
-    """Versions, backend and device."""
-    return Runtime().environment(replicas=1)
 
 
 def measure(setting: Setting) -> dict[str, float]:

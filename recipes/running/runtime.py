@@ -183,6 +183,11 @@ class Runtime:
         }
 
 
+def place() -> dict[str, Any]:
+    """Versions, backend and device of what is trained on one device, by default settings."""
+    return Runtime().environment(replicas=1)
+
+
 @functools.cache
 def mirrored(devices: tuple[str, ...]) -> Any:
     """The process's one `MirroredStrategy` over these devices.

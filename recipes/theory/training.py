@@ -12,13 +12,6 @@ import numpy as np
 _STEPS = 500
 
 
-def place() -> Mapping[str, Any]:
-    """Versions, backend and device, for the records."""
-    from recipes.running.runtime import Runtime
-
-    return Runtime().environment(replicas=1)
-
-
 class Member(NamedTuple):
     """One network to train."""
 

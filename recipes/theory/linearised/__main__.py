@@ -1,10 +1,10 @@
 """The command line of `recipes.theory.linearised`."""
 
 from recipes.running.experiment import Experiment
+from recipes.running.runtime import place
 from recipes.theory import linearised
 from recipes.theory.linearised.measure import SCALES, Setting, measure
 from recipes.theory.linearised.report import figure, line, table
-from recipes.theory.training import place
 
 EXPERIMENT = Experiment(
     name="theory/linearised",

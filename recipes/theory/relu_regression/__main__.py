@@ -1,10 +1,10 @@
 """The command line of `recipes.theory.relu_regression`."""
 
 from recipes.running.experiment import Experiment
+from recipes.running.runtime import place
 from recipes.theory import relu_regression
 from recipes.theory.relu_regression.measure import Setting, measure
 from recipes.theory.relu_regression.report import figure, line, table
-from recipes.theory.training import place
 
 EXPERIMENT = Experiment(
     name="theory/relu_regression",

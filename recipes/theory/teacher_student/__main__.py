@@ -1,10 +1,10 @@
 """The command line of `recipes.theory.teacher_student`."""
 
 from recipes.running.experiment import Experiment
+from recipes.running.runtime import place
 from recipes.theory import teacher_student
 from recipes.theory.teacher_student.measure import Setting, measure
 from recipes.theory.teacher_student.report import figure, line, table
-from recipes.theory.training import place
 
 EXPERIMENT = Experiment(
     name="theory/teacher_student",
