@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from recipes.paper.rows_size import SYNTHETIC, paper_of
 from recipes.paper.sample import Draw, Point, Sample, changes, gains
 from recipes.paper.study import Study
-from recipes.reporting.axes import FIXED, PAPER, SAM, curve, finish
+from recipes.reporting.axes import FIXED, PAPER, SAM, curve, finish, without_outliers
 from recipes.reporting.outcome import mean, standard_error
 from recipes.running.recipe import Paper
 
@@ -51,7 +51,7 @@ def _noisy(noise: float) -> dict[str, tuple[str, Draw]]:
 
 
 ACCURACY = "gain, points"
-_COLUMNS = 6
+_COLUMNS = 4
 PANELS = (
     Panel(
         "synthetic regression, MLP",
@@ -75,8 +75,18 @@ PANELS = (
         },
     ),
     Panel("ImageNet, ResNet-50", ACCURACY, paper_of("imagenet_resnet50")),
-    Panel("part-of-speech tags", ACCURACY, paper_of("tagging_transformer")),
-    Panel("SST-2, LSTM", ACCURACY, paper_of("sst2_lstm")),
+    Panel(
+        "part-of-speech tags",
+        ACCURACY,
+        paper_of("tagging_transformer"),
+        {"ours, in small": ("tagging_transformer", gains())},
+    ),
+    Panel(
+        "SST-2, LSTM",
+        ACCURACY,
+        paper_of("sst2_lstm"),
+        {"ours, in small": ("sst2_lstm", gains())},
+    ),
     Panel(
         "molecules, GCN",
         ACCURACY,
@@ -96,7 +106,7 @@ def figure(studies: Mapping[str, Study]) -> Figure:
         if (ours := _ours(panel, studies)) or panel.paper is not None
     ]
     rows = math.ceil(len(panels) / _COLUMNS)
-    drawn = Figure(figsize=(17, 2.9 * rows), layout="constrained", facecolor="white")
+    drawn = Figure(figsize=(11.5, 2.7 * rows), layout="constrained", facecolor="white")
     grid = list(drawn.subplots(rows, _COLUMNS, squeeze=False).flat)
     for axes, (panel, ours) in zip(grid, panels, strict=False):
         known = [
@@ -110,17 +120,20 @@ def figure(studies: Mapping[str, Study]) -> Figure:
             curve(axes, points, label, color)
         sizes = [x for points in ours.values() for x, _, _ in points] + [x for x, _ in known]
         finish(axes, "parameters", panel.ylabel, log=True, sizes=_apart(sizes), zero=True)
+        without_outliers(axes)
         axes.set_title(panel.title + ("" if ours else "\n(ours: not run)"), fontsize=10)
     for axes in grid[len(panels) :]:
         axes.remove()
-    drawn.suptitle("What SAM gains over the plain optimizer; bars: standard error over seeds")
+    drawn.suptitle(
+        "What SAM gains over the plain optimizer; bars: standard error over seeds; triangle: below"
+    )
     return drawn
 
 
 def _apart(sizes: Sequence[float]) -> list[float]:
-    """Those whose labels have room: a fifth of the logarithmic axis lies between two."""
+    """Those whose labels have room: a quarter of the logarithmic axis lies between two."""
     least, most = min(sizes), max(sizes)
-    room = (most / least) ** 0.2
+    room = (most / least) ** 0.25
     kept = [least]
     for size in sorted(set(sizes)):
         if size >= room * kept[-1]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 _MNIST = "python -m tuning.rho_search mnist --take 6000 --epochs 30"
-_SPARSE = f"{_MNIST} --widths 1 --rhos 0.1 0.2 0.4"
+_SPARSE = f"{_MNIST} --widths 1 --rhos 0.05 0.1 0.2"
 # The sparsities at which [300, 100] hidden units keep as many weights as those of the widths.
 EQUAL = {0.5: 0.529, 0.25: 0.7724, 0.1: 0.9115}
 
@@ -57,10 +57,15 @@ PLANNED = (
     Planned(
         "mnist_noise",
         tuple(
-            f"{_MNIST} --widths 0.1 0.25 0.5 1 2 --rhos 0.1 0.2 0.4 --label-noise {noise}"
-            for noise in (0.4, 0.0, 0.2, 0.6)
+            f"{_MNIST} --widths {widths} --rhos {rhos} --label-noise {noise}"
+            for noise, widths, rhos in (
+                (0.4, "0.1 0.25 0.5 1 2", "0.02 0.05 0.1 0.2 0.4"),
+                (0.0, "0.1 0.25 0.5 1 2", "0.02 0.05 0.1 0.2"),
+                (0.2, "0.25 0.5 1 2", "0.05 0.1 0.2"),
+                (0.6, "0.25 0.5 1 2", "0.05 0.1 0.2"),
+            )
         ),
-        12,
+        30,
     ),
     Planned("digits_depth", ("python -m tuning.rho_search digits_depth --seeds 10",), 2),
     Planned(
@@ -87,8 +92,8 @@ PLANNED = (
     ),
     Planned(
         "mnist_no_decay",
-        (f"{_MNIST} --widths 0.1 0.25 0.5 1 2 --rhos 0.1 0.2 0.4 --weight-decay 0",),
-        3,
+        (f"{_MNIST} --widths 0.1 0.25 0.5 1 2 --rhos 0.05 0.1 0.2 --weight-decay 0",),
+        8,
         also=("runs/paper/mnist_noise/1",),
     ),
     Planned(
@@ -142,7 +147,10 @@ PLANNED = (
     ),
     Planned(
         "minatar_ppo",
-        ("python -m tuning.rho_search minatar_ppo --widths 0.25 0.5 1 --rhos 0.01 0.03 --seeds 3",),
+        (
+            "python -m tuning.rho_search minatar_ppo --widths 0.25 0.5 1 --rhos 0.01 0.03 0.1 "
+            "--seeds 5",
+        ),
         20,
     ),
     Planned(

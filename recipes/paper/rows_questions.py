@@ -154,7 +154,7 @@ ROWS = (
             )
             for pruner in ("random", "snip")
         ),
-        note="among the radii .1, .2 and .4",
+        note="among the radii .05, .1 and .2",
     ),
     Row(
         "question 8",
