@@ -76,8 +76,16 @@ PLANNED = (
     ),
     Planned(
         "mnist_regularised",
-        tuple(f"{_SPARSE} --label-noise 0.4 --weight-decay {wd}" for wd in (0.001, 0.01)),
-        1,
+        tuple(
+            f"{_SPARSE} --label-noise 0.4 {flag}"
+            for flag in (
+                "--weight-decay 0.001",
+                "--weight-decay 0.01",
+                "--label-smoothing 0.1",
+                "--label-smoothing 0.4",
+            )
+        ),
+        8,
         also=("runs/paper/mnist_noise/0",),
     ),
     Planned(
@@ -150,6 +158,14 @@ PLANNED = (
         (
             "python -m tuning.rho_search minatar_ppo --widths 0.25 0.5 1 --rhos 0.01 0.03 0.1 "
             "--seeds 5",
+        ),
+        20,
+    ),
+    Planned(
+        "sst2_lstm",
+        (
+            "python -m tuning.rho_search sst2_lstm --widths 16 32 64 --rhos 0.02 0.05 --seeds 3 "
+            "--epochs 5 --take 10000 --learning-rate 0.5",
         ),
         20,
     ),

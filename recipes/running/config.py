@@ -65,6 +65,7 @@ class RunConfig:
         pruner: The score of `keras_sam.sparsity.prune`. Defaults to "random".
         label_noise: Share of the training labels that is wrong, in [0, 1]. Defaults to 0.
         noise_kind: Kind of label noise: "symmetric" or "pair_flip". Defaults to "symmetric".
+        label_smoothing: Share of each label that is spread over all classes, in [0, 1).
         validation_split: Share of the training examples to select by, in (0, 1).
         take: Number of examples to train and validate on, `None` for all.
         seed: Fixes initial weights, order of the data, augmentation and masks.
@@ -115,6 +116,7 @@ class RunConfig:
     pruner: str = setting("random", "score by which weights are pruned", PRUNERS)
     label_noise: float = setting(0.0, "share of wrong training labels")
     noise_kind: str = setting("symmetric", "kind of label noise", NOISE_KINDS)
+    label_smoothing: float = setting(0.0, "share of each label spread over all classes")
     validation_split: float = setting(0.1, "share of the training examples to select by")
     take: int | None = setting(None, "number of examples to train and validate on")
     seed: int = setting(0, "fixes initial weights, order, augmentation and masks")
@@ -151,10 +153,10 @@ class RunConfig:
         self._check_options()
         self._require("data_seed", self.data_seed is None or self.data_seed >= 0, ">= 0")
         self._require("validation_split", 0 < self.validation_split < 1, "in (0, 1)")
-        self._require("late", 0 <= self.late < 1, "in [0, 1)")
+        for name in ("late", "label_smoothing", "sparsity"):
+            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
         method = _METHOD.fullmatch(self.method)
         self._require("method", method is not None, "a name, or name(argument=number, ...)")
-        self._require("sparsity", 0 <= self.sparsity < 1, "in [0, 1)")
         self._require("decay", self.decay <= 1, "in (0, 1]")
         rising = all(0 < fraction < 1 for fraction in self.milestones)
         rising = rising and list(self.milestones) == sorted(set(self.milestones))

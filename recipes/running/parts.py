@@ -14,6 +14,7 @@ from recipes.datasets.data import Data
 from recipes.running.config import RunConfig
 from recipes.running.learning_rate import LearningRate
 from recipes.running.recipe import find
+from recipes.running.smoothed_crossentropy import SmoothedCrossentropy
 
 
 def load_data(config: RunConfig) -> Data:
@@ -48,8 +49,19 @@ def build_network(config: RunConfig, data: Data) -> keras.Model:
 
 
 def build_loss(config: RunConfig) -> keras.losses.Loss:
-    """The loss of a run: that of its recipe, or cross-entropy of logits and integer labels."""
+    """The loss of a run: that of its recipe, or cross-entropy of logits and integer labels.
+
+    Raises:
+        ValueError: If labels are to be smoothed, and the recipe has a loss of its own.
+    """
     loss = find(config.recipe).loss
+    if loss is None and config.label_smoothing:
+        return SmoothedCrossentropy(config.label_smoothing)
+    if config.label_smoothing:
+        raise ValueError(
+            f"`label_smoothing` must be 0 in the recipe {config.recipe}, which has a loss of its "
+            f"own. Received: `label_smoothing={config.label_smoothing}`"
+        )
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if loss is None else loss()
 
 

@@ -81,6 +81,7 @@ def test_numbers_have_one_form():
         ({"width": 0}, "`width` must be > 0"),
         ({"sparsity": 1.0}, r"`sparsity` must be in \[0, 1\)"),
         ({"label_noise": 1.1}, r"`label_noise` must be in \[0, 1\]"),
+        ({"label_smoothing": 1.0}, r"`label_smoothing` must be in \[0, 1\)"),
         ({"epochs": 0}, "`epochs` must be >= 1"),
         ({"seed": -1}, "`seed` must be >= 0"),
         ({"milestones": (0.5, 0.5)}, "`milestones` must be rising"),

@@ -34,10 +34,10 @@ def comparable(records):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"sparsity": 0.5, "pruner": "snip", "patience": 1},
+        {"sparsity": 0.5, "pruner": "snip", "patience": 1, "label_smoothing": 0.1},
         pytest.param({"method": "gsam", "adaptive": True}, marks=pytest.mark.slow),
     ],
-    ids=["sparse, patient", "gsam"],
+    ids=["sparse, patient, smoothed", "gsam"],
 )
 def test_records_are_those_of_single_runs(tmp_path, changes):
     configs = [config.replace(**changes) for config in CONFIGS]
