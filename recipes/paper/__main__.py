@@ -104,9 +104,14 @@ def _make(docs: pathlib.Path) -> None:
     from recipes.paper.figure import figure
     from recipes.paper.page import FIGURE, page
     from recipes.paper.study import read_studies
+    from recipes.paper.summary import with_table
 
     studies = read_studies(docs / "results")
     write_atomically(docs / "paper.md", page(studies).encode())
+    readme = docs.parent / "README.md"
+    if readme.exists():
+        text = with_table(readme.read_text(encoding="utf-8"), studies)
+        write_atomically(readme, text.encode())
     image = io.BytesIO()
     figure(studies).savefig(image, dpi=110, facecolor="white")
     write_atomically(docs / FIGURE, image.getvalue())

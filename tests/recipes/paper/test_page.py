@@ -3,6 +3,7 @@
 import pytest
 
 from recipes.paper import __main__ as command
+from recipes.paper import summary
 from recipes.paper.adding import add
 from recipes.paper.page import cells, page
 from recipes.paper.row import NOT_AFFORDABLE, OPEN, VERDICTS, Check, Row
@@ -23,6 +24,28 @@ def studies():
 
 def test_page_and_records_agree(studies):
     assert (DOCS / "paper.md").read_text(encoding="utf-8") == page(studies)
+
+
+def test_readme_and_records_agree(studies):
+    text = (DOCS.parent / "README.md").read_text(encoding="utf-8")
+    assert summary.START in text
+    assert text == summary.with_table(text, studies)
+
+
+def test_the_summary_tells_smallest_and_largest(tmp_path):
+    rows = summary.table({}).splitlines()[2:]
+    assert rows[0] == (
+        "| synthetic regression, MLP (test loss) | +0.026 (10.2k) → +0.083 (102k) | not run |  |"
+    )
+    assert len(rows) == 8  # The workloads of the paper.
+    for one in study():
+        append_record(tmp_path / "records.jsonl", one)
+    kept = {"digits": add("digits", [tmp_path])}
+    (line,) = (row for row in summary.table(kept).splitlines() if "digits" in row)
+    sample = gains()(kept["digits"])
+    least, *_, most = sample.by_x
+    assert f"({least:g})" in line or f"({least / 1e3:.3g}k)" in line
+    assert f"{sum(sample.by_x[most]) / len(sample.by_x[most]):+.2f}" in line
 
 
 def test_no_row_is_empty(studies):
