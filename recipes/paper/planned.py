@@ -170,6 +170,15 @@ PLANNED = (
         20,
     ),
     Planned(
+        "tagging_transformer",
+        (
+            "python -m tuning.rho_search tagging_transformer --widths 16 32 64 --depth 2 "
+            "--rhos 0.02 0.05 --seeds 3 --epochs 4 --take 10000 --learning-rate 4e-3 "
+            "--dropout 0.1 --vocabulary 15000 --warmup-steps 100",
+        ),
+        15,
+    ),
+    Planned(
         "cifar10_resnet18",
         (
             "python -m tuning.rho_search cifar10_resnet18 --widths 4 8 16 --rhos 0.05 0.1 "
