@@ -19,6 +19,11 @@ def is_worker() -> bool:
     return _IP in os.environ and not is_chief()
 
 
+def worker_suffix() -> str:
+    """What tells a worker's files from those of others; nothing where there are no workers."""
+    return f"-{os.environ[_ID]}" if is_worker() else ""
+
+
 def address() -> tuple[str, int]:
     """The chief's address."""
     return os.environ[_IP], int(os.environ[_PORT])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from recipes.files import read_lines
+from recipes.reporting.outcome import Outcome
 
 _NAMES = ("rho", "seed", "epochs", "score", "test", "train_loss", "parameters", "seconds")
 
@@ -19,6 +21,17 @@ def read_runs(directory: pathlib.Path, seeds: Container[int]) -> list[dict[str, 
         for run in read_lines(file, _run):
             runs.setdefault((run["rho"], run["seed"], run["epochs"]), run)
     return [run for run in runs.values() if run["seed"] in seeds]
+
+
+def outcome(run: Mapping[str, Any]) -> Outcome:
+    """A run in the form that is compared."""
+    values = {name: number(run[name]) for name in ("score", "test", "train_loss")}
+    return Outcome(rho=run["rho"], seed=run["seed"], **values)
+
+
+def number(value: float | None) -> float:
+    """A value of a record, NaN where the run diverged."""
+    return math.nan if value is None else value
 
 
 def _run(line: str) -> dict[str, Any]:

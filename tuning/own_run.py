@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -31,6 +31,20 @@ def build(build_model: Callable[[float], SAMModel], rho: float, seed: int) -> SA
         )
     set_seed(seed)
     return model
+
+
+def check_objective(name: str, names: Iterable[str]) -> None:
+    """Raises if the objective is none of a run's metrics.
+
+    Raises:
+        ValueError: If so.
+    """
+    if name not in names:
+        hint = ": pass `validation_data`" if name.startswith("val_") else ""
+        raise ValueError(
+            f"`objective` must be a metric of a run, {', '.join(names)}{hint}. "
+            f"Received: `objective={name!r}`"
+        )
 
 
 def own_run(
@@ -67,12 +81,7 @@ def own_run(
         # EarlyStopping warns at every epoch of a metric that is not there, which is told below.
         warnings.filterwarnings("ignore", message="Early stopping conditioned on metric")
         history = model.fit(**arguments.of_run(epochs, [best_epoch])).history
-    if name not in history:
-        hint = ": pass `validation_data`" if name.startswith("val_") else ""
-        raise ValueError(
-            f"`objective` must be a metric of a run, {', '.join(history)}{hint}. "
-            f"Received: `objective={name!r}`"
-        )
+    check_objective(name, history)
     values = [value if direction == "max" else -value for value in history[name]]
     diverged = not all(map(math.isfinite, [*values, *history["loss"]]))
     score = max(values)

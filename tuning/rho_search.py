@@ -30,17 +30,18 @@ from typing import TYPE_CHECKING, Any
 
 from recipes.files import append_line
 from recipes.reporting.comparison import Comparison, compare
-from recipes.reporting.markdown import aligned
-from recipes.reporting.outcome import Outcome, standard_error
 from recipes.running.lock import locked
 from recipes.running.metric import Metric
+from tuning.cluster import is_worker, worker_suffix
 from tuning.folder import claim
-from tuning.own_records import read_runs
+from tuning.own_records import number, outcome, read_runs
+from tuning.own_table import table
 from tuning.space import Space, checked_seeds
 
 if TYPE_CHECKING:
     from keras_sam import SAMModel
     from tuning.fit_arguments import FitArguments
+    from tuning.own_population import OwnPopulation
 
 
 class RhoSearch:
@@ -59,6 +60,12 @@ class RhoSearch:
         strategy: "grid", "random", "bayesian" or "hyperband", see `tuning.space.Space`.
             Defaults to "grid".
         trials: Number of rhos for "random" and "bayesian". Defaults to 8.
+        population: Whether runs are trained at once, as one `keras_sam.Population`: the seeds of a
+            rho, of a grid (unless workers share it) those of all rhos. Records, and what follows
+            from them, are those of one by one, to rounding, as are weights. For data that are
+            arrays, a `build_model` that makes the same model for all rhos, and no callbacks;
+            whatever else a population cannot do is refused. A checkpoint is kept every 10 seconds.
+            Defaults to `False`, one run after the other.
         directory: Where the results are kept, so that a search that was stopped goes on when it is
             started again. Defaults to `None`, a temporary folder.
 
@@ -98,6 +105,7 @@ class RhoSearch:
         *,
         strategy: str = "grid",
         trials: int = 8,
+        population: bool = False,
         directory: str | os.PathLike[str] | None = None,
     ) -> None:
         import keras_tuner
@@ -108,6 +116,10 @@ class RhoSearch:
             )
         if directory is not None and not isinstance(directory, str | os.PathLike):
             raise TypeError(f"`directory` must be a path. Received: `directory={directory!r}`")
+        if not isinstance(population, bool):
+            raise TypeError(
+                f"`population` must be True or False. Received: `population={population!r}`"
+            )
         self.build_model = build_model
         self.space = Space(strategy, rhos, trials)
         self.seeds = checked_seeds(seeds)
@@ -115,7 +127,9 @@ class RhoSearch:
         self.objective = keras_tuner.Oracle(objective=objective).objective
         self._temporary = tempfile.TemporaryDirectory() if directory is None else None
         self.directory = pathlib.Path(self._temporary.name if self._temporary else directory or "")
+        self.population = population
         self._arguments: FitArguments | None = None
+        self._together: OwnPopulation | None = None
         self._best: tuple[float, int, SAMModel] | None = None
         self._best_mean = -math.inf
 
@@ -137,10 +151,9 @@ class RhoSearch:
         Raises:
             TypeError: If data are an iterator, which the first run would use up.
             ValueError: If the directory is that of another search (another network, other data or
-                settings), if a dataset comes in another order at each pass, or if the objective is
-                not among the metrics of a run.
+                settings), if a dataset comes in another order at each pass, if the objective is
+                not among the metrics of a run, or if a population cannot do what is asked for.
         """
-        from tuning.cluster import is_worker
         from tuning.fit_arguments import FitArguments, model_fingerprint
         from tuning.own_run import build
         from tuning.search import search
@@ -153,6 +166,7 @@ class RhoSearch:
             "fit": arguments.fingerprint(),
             "network": model_fingerprint(build(self.build_model, 0.0, self.seeds[0])),
         }
+        self._together = self._population() if self.population else None
         with contextlib.ExitStack() as stack:
             if not is_worker():
                 self.directory.mkdir(parents=True, exist_ok=True)
@@ -167,20 +181,8 @@ class RhoSearch:
         runs = [run for run in self._runs() if run["epochs"] == self._epochs]
         if not runs:
             raise ValueError(f"Nothing was searched yet. Received: `directory={self.directory}`")
-        return compare(
-            [
-                Outcome(
-                    rho=run["rho"],
-                    seed=run["seed"],
-                    score=_number(run["score"]),
-                    test=_number(run["test"]),
-                    train_loss=_number(run["train_loss"]),
-                )
-                for run in runs
-            ],
-            runs[0]["parameters"],
-            metric=Metric(self.objective.name, self.objective.direction == "max", percent=False),
-        )
+        metric = Metric(self.objective.name, self.objective.direction == "max", percent=False)
+        return compare(list(map(outcome, runs)), runs[0]["parameters"], metric=metric)
 
     @property
     def best_rho(self) -> float:
@@ -199,27 +201,8 @@ class RhoSearch:
 
         Without data to test on, the gain is that of the objective.
         """
-        sign = 1 if self.objective.direction == "max" else -1
         tested = self._arguments is not None and self._arguments.test_data is not None
-        header = ["rho", self.objective.name, "test", "gain", "train loss", "diverged"]
-        lines = [header if tested else [name for name in header if name != "test"]]
-        comparison = self.comparison
-        for result in comparison.results:
-            error = standard_error(result.scores.values())
-            cells = {
-                "rho": f"{result.rho:g}",
-                self.objective.name: _with_error(sign * result.score, error),
-                "test": _with_error(result.test, result.test_error),
-                "gain": _with_error(result.gain, result.gain_error, "+") if result.rho else "",
-                "train loss": f"{result.train_loss:.4f}",
-                "diverged": str(result.diverged or ""),
-            }
-            lines.append([cells[name] for name in lines[0]])
-        best, plain = comparison.best, comparison.baseline
-        text = aligned(lines)
-        if best is not None and plain is not None and not best.score > plain.score:
-            text += f"\n\nNo rho beats the plain optimizer by {self.objective.name}."
-        return text
+        return table(self.comparison, self.objective, tested)
 
     def best_model(self) -> SAMModel:
         """The trained model of the best rho and its best seed, with the weights of its best epoch.
@@ -240,10 +223,12 @@ class RhoSearch:
 
     def _trial(self, network: str, rho: float, epochs: int | None) -> float | None:
         """All seeds of one rho, those that are recorded already left out."""
-        from tuning.cluster import is_worker
-
         epochs = self._epochs if epochs is None else epochs
-        name = f"-{os.environ['KERASTUNER_TUNER_ID']}" if is_worker() else ""
+        file = self.directory / f"records{worker_suffix()}.jsonl"
+        if self._together is not None:
+            known = {(r["rho"], r["seed"]) for r in self._runs() if r["epochs"] == epochs}
+            if left := [run for run in self._peers(rho) if run not in known]:
+                self._together.train(left, epochs, file)
         candidate: tuple[float, int, SAMModel] | None = None
         before = {r["seed"]: r for r in self._runs() if (r["rho"], r["epochs"]) == (rho, epochs)}
         runs: dict[int, dict[str, Any]] = {}
@@ -252,16 +237,43 @@ class RhoSearch:
                 runs[seed] = before[seed]
                 continue
             model, runs[seed] = self._train(rho, seed, epochs)
-            append_line(self.directory / f"records{name}.jsonl", json.dumps(runs[seed]))
-            if max(runs, key=lambda s: _number(runs[s]["score"])) == seed:
+            append_line(file, json.dumps(runs[seed]))
+            if max(runs, key=lambda s: number(runs[s]["score"])) == seed:
                 candidate = (rho, seed, model)
-        scores = [_number(run["score"]) for run in runs.values()]
+        scores = [number(run["score"]) for run in runs.values()]
         if any(math.isnan(score) for score in scores):
             return None
         mean = sum(scores) / len(scores)
         if rho > 0 and epochs == self._epochs and mean > self._best_mean:
+            if self._together is not None:
+                best_seed = max(runs, key=lambda seed: runs[seed]["score"])
+                trained = self._together.model(rho, best_seed, epochs)
+                candidate = None if trained is None else (rho, best_seed, trained)
             self._best, self._best_mean = candidate, mean
         return mean
+
+    def _peers(self, rho: float) -> list[tuple[float, int]]:
+        """The runs that are trained together with those of a trial: its seeds.
+
+        Of a grid, those of all rhos: what its later trials ask for is then recorded. Those of rho 0
+        are by themselves, as they take one pass a step; and workers take a rho each.
+        """
+        whole = rho > 0 and self.space.strategy == "grid" and not worker_suffix()
+        rhos = self.space.rhos if whole else (rho,)
+        return [(r, seed) for r in rhos for seed in self.seeds]
+
+    def _population(self) -> OwnPopulation:
+        from tuning.own_population import OwnPopulation
+
+        assert self._arguments is not None
+        return OwnPopulation(
+            self.build_model,
+            self.space.rhos,
+            self.seeds,
+            self.objective,
+            self._arguments,
+            self.directory / f"population{worker_suffix()}.npz",
+        )
 
     def _train(self, rho: float, seed: int, epochs: int) -> tuple[SAMModel, dict[str, Any]]:
         """One run: the model with the weights of its best epoch, and what is recorded of it."""
@@ -272,15 +284,6 @@ class RhoSearch:
 
     def _runs(self) -> list[dict[str, Any]]:
         return read_runs(self.directory, self.seeds)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _with_error(value: float, error: float, sign: str = "") -> str:
-    text = format(value, f"{sign}.4f")
-    return text if math.isnan(error) else f"{text} ± {error:.4f}"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from recipes.running.config import RunConfig
 from recipes.running.lock import locked
 from recipes.running.records import Record, read_records
 from recipes.running.runtime import Runtime
-from tuning.cluster import check_cluster, is_worker
+from tuning.cluster import check_cluster, is_worker, worker_suffix
 from tuning.report import write_report
 from tuning.search import search
 from tuning.study import Study
@@ -88,7 +87,7 @@ def run_study(
             silence=silence,
             chief_timeout=chief_timeout,
             watch=_watcher(study, progress, workers_here),
-            scratch=study.folder / f".search{_suffix()}",
+            scratch=study.folder / f".search{worker_suffix()}",
         )
     return None if is_worker() else write_report(study, report)
 
@@ -98,7 +97,7 @@ def _trainers(
 ) -> tuple[Callable[[RunConfig], Record], Callable[[list[RunConfig]], None]]:
     """What trains a run of the study in this process, or several, where there is no record yet."""
     # A file for each process: appending is atomic on one machine only.
-    file = study.folder / f"records{_suffix()}.jsonl"
+    file = study.folder / f"records{worker_suffix()}.jsonl"
 
     @functools.cache
     def trainer() -> Trainer:
@@ -146,11 +145,6 @@ def _trainers(
                 progress.update(records)
 
     return train, together
-
-
-def _suffix() -> str:
-    """What tells a worker's files from those of others."""
-    return f"-{os.environ['KERASTUNER_TUNER_ID']}" if is_worker() else ""
 
 
 def _watcher(

@@ -153,3 +153,11 @@ def refuse_reads(variables: Sequence[keras.Variable], read: Iterable[Any]) -> No
             "own (a TFSMLayer) or computes it anew in the backward pass (keras.remat on "
             f"TensorFlow) does not. Received: a model that reads {paths} past Keras"
         )
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """What a model was compiled with, by name, as it was given: losses and metrics themselves.
+
+    `get_compile_config` has them serialized, which a function of the user's does not survive.
+    """
+    return dict(model._compile_config.config)

@@ -227,3 +227,17 @@ def test_seed_global_generator_is_the_part_of_set_random_seed_that_is_kerass():
         keras.utils.set_random_seed(5)
         found = keras.ops.convert_to_numpy(keras.random.uniform((4,)))
         np.testing.assert_array_equal(found, expected)
+
+
+def test_compile_arguments_are_those_that_were_given():
+    def loss(y, y_pred):
+        return keras.ops.mean(y_pred)
+
+    metric = keras.metrics.MeanSquaredError()
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", loss, metrics=[metric], weighted_metrics=["mae"], run_eagerly=True)
+    given = keras_internals.compile_arguments(model)
+    assert given["loss"] is loss
+    assert given["metrics"][0] is metric
+    assert (given["weighted_metrics"], given["loss_weights"]) == (["mae"], None)
+    assert given["run_eagerly"] is True
