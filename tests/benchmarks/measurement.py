@@ -56,6 +56,7 @@ def measure(
     steps: int,
     fit: bool = False,
     report: Callable[[str], None] = lambda message: None,
+    at_once: bool = False,
 ) -> list[Measurement]:
     """Times the variants, which should train equal networks, in turn.
 
@@ -66,6 +67,7 @@ def measure(
         steps: Steps in a turn, >= 1.
         fit: Whether the packages' own loops are timed as well, after all rounds of steps.
         report: Is told what is being done.
+        at_once: Whether all start, and compile, side by side. Defaults to `False`.
 
     Returns:
         One measurement a variant, in their order.
@@ -96,7 +98,9 @@ def measure(
 
         for measurement in measurements:
             report(f"starting {measurement.variant.step_name}")
-            workers.append(_start(measurement, stack))
+            workers.append(_start(measurement, stack, wait=not at_once))
+        if at_once:
+            workers = [_ready(*pair) for pair in zip(measurements, workers, strict=True)]
         _check_equal_networks(measurements)
         report(f"{rounds} rounds of {steps} steps")
         for _ in range(rounds):
@@ -111,12 +115,19 @@ def measure(
     return measurements
 
 
-def _start(measurement: Measurement, stack: ExitStack) -> WorkerProcess | None:
+def _start(measurement: Measurement, stack: ExitStack, wait: bool) -> WorkerProcess | None:
     if missing := measurement.variant.missing_package():
         measurement.failure = f"skipped: {missing} is not installed"
         return None
+    worker = stack.enter_context(WorkerProcess(measurement.variant, wait=False))
+    return _ready(measurement, worker) if wait else worker
+
+
+def _ready(measurement: Measurement, worker: WorkerProcess | None) -> WorkerProcess | None:
+    if worker is None:
+        return None
     try:
-        worker = stack.enter_context(WorkerProcess(measurement.variant))
+        worker.wait()
     except WorkerError as error:
         measurement.failure = str(error)
         return None

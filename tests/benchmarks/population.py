@@ -12,9 +12,10 @@ Nothing else should run on the machine. The defaults take about ten minutes on 2
 import argparse
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 from tests.benchmarks.step_time import BACKENDS, positive
 from tests.benchmarks.variant import Variant
@@ -57,39 +58,81 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def row(name: str, backend: str, members: int, rounds: int, blocks: int) -> str:
-    """A line of the table: minima over rounds, in milliseconds a member's step."""
+    """A line of the table."""
+    few = min(members, FEW.get(name.partition("/")[0], members))
+    try:
+        return line(timed(name, backend, few, rounds, blocks))
+    except WorkerError as error:
+        return f"| {name} | | {backend} | {few} | not timed: {error} |"
+
+
+def timed(
+    name: str,
+    backend: str,
+    members: int,
+    rounds: int,
+    blocks: int,
+    batch_size: int | None = None,
+    precision: str | None = None,
+) -> dict[str, Any]:
+    """What a line shows: milliseconds a member's step, one value a round, and memory.
+
+    Args:
+        name: Of the network, with its width.
+        backend: "tensorflow", "jax" or "torch".
+        members: How many at once.
+        rounds: Turns that each program has.
+        blocks: Of 20 steps, in a turn.
+        batch_size: Examples a step. Defaults to `None`, that of `BATCH_SIZES`.
+        precision: See `Variant`. Defaults to `None`, float32.
+
+    Raises:
+        WorkerError: If a program cannot be run.
+    """
     network, _, width = name.partition("/")
-    members = min(members, FEW.get(network, members))
     at_once = Variant(
         package="population",
         backend=backend,
         network=network,
         filters=0,
-        batch_size=BATCH_SIZES[network],
+        batch_size=batch_size or BATCH_SIZES[network],
         rho=None,
         width=float(width),
         members=members,
+        precision=precision,
     )
     variants = [at_once, replace(at_once, members=0), replace(at_once, members=1)]
-    seconds: list[list[float]] = [[] for _ in variants]
-    try:
-        with ExitStack() as stack:
-            workers = [stack.enter_context(WorkerProcess(variant)) for variant in variants]
-            peaks = [0.0] * len(workers)
-            for _ in range(rounds):
-                for i, (worker, variant) in enumerate(zip(workers, variants, strict=True)):
-                    answer = worker.ask("steps", blocks)
-                    steps = blocks * STEPS * max(1, variant.members)
-                    seconds[i].append(1000 * answer["seconds"] / steps)
-                    peaks[i] = answer["device_peak"] or answer["peak"]
-    except WorkerError as error:
-        return f"| {name} | | {backend} | {members} | not timed: {error} |"
-    shown = [f"{min(of):.3g} ({statistics.median(of):.3g})" for of in seconds]
-    ratio = min(seconds[0]) / min(seconds[1])
-    parameters = workers[0].description["parameters"]
+    ms: list[list[float]] = [[] for _ in variants]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(WorkerProcess(v, wait=False)) for v in variants]
+        for worker in workers:
+            worker.wait()
+        peaks = [0.0] * len(workers)
+        for _ in range(rounds):
+            for i, (worker, variant) in enumerate(zip(workers, variants, strict=True)):
+                answer = worker.ask("steps", blocks)
+                steps = blocks * STEPS * max(1, variant.members)
+                ms[i].append(1000 * answer["seconds"] / steps)
+                peaks[i] = answer["device_peak"] or answer["peak"]
+    return {
+        "name": name,
+        "backend": backend,
+        "members": members,
+        "parameters": workers[0].description["parameters"],
+        "device": workers[0].description["device"],
+        "ms": ms,
+        "peaks": peaks,
+    }
+
+
+def line(found: Mapping[str, Any]) -> str:
+    """A line of the table: minima over rounds, and medians."""
+    ms, peaks = found["ms"], found["peaks"]
+    shown = [f"{min(of):.3g} ({statistics.median(of):.3g})" for of in ms]
     return (
-        f"| {name} | {parameters:,} | {backend} | {members} | {shown[0]} | {shown[1]} "
-        f"| {ratio:.2f} | {shown[2]} | {peaks[0]:.0f} ({peaks[1]:.0f}) |"
+        f"| {found['name']} | {found['parameters']:,} | {found['backend']} | {found['members']} "
+        f"| {shown[0]} | {shown[1]} | {min(ms[0]) / min(ms[1]):.2f} | {shown[2]} "
+        f"| {peaks[0]:.0f} ({peaks[1]:.0f}) |"
     )
 
 

@@ -24,6 +24,8 @@ class PopulationTrainer(Trainer):
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
+        if variant.precision:
+            keras.config.set_dtype_policy(f"mixed_{variant.precision}")
         self.rng = np.random.default_rng(0)
         shape = (POOL, *SHAPES[variant.network])
         self.x = self.rng.standard_normal(shape, dtype=np.float32)

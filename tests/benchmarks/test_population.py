@@ -17,7 +17,7 @@ def test_a_row_of_the_table(name):
 
 
 def test_what_cannot_be_timed_says_why(monkeypatch):
-    def fail(variant):
+    def fail(variant, wait):
         raise population.WorkerError("no device")
 
     monkeypatch.setattr(population, "WorkerProcess", fail)

@@ -26,15 +26,18 @@ class WorkerProcess:
 
     Args:
         variant: What it trains.
+        wait: `False` leaves the waiting to `wait`: several workers may compile at once.
 
     Attributes:
         description: The worker's first answer.
 
     Raises:
-        WorkerError: If the worker could not be built, here or at a later `ask`.
+        WorkerError: If the worker could not be built, here or at a later call.
     """
 
-    def __init__(self, variant: Variant) -> None:
+    description: dict[str, Any]
+
+    def __init__(self, variant: Variant, wait: bool = True) -> None:
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `close`)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.worker", variant.to_json()],
@@ -52,6 +55,11 @@ class WorkerProcess:
                 "KERAS_BACKEND": variant.backend,
             },
         )
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Waits until the first step is done."""
         try:
             self.description = self._answer()
         except BaseException:
@@ -72,7 +80,7 @@ class WorkerProcess:
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
             assert stream is not None
             with suppress(BrokenPipeError):
-                stream.close()
+                stream.close()  # A second time does nothing.
 
     def __enter__(self) -> "WorkerProcess":
         return self

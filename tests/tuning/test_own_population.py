@@ -128,7 +128,7 @@ def test_the_epoch_that_counts_is_the_first_of_the_best(tmp_path, monkeypatch):
     monkeypatch.setattr(own_population._Ordered, "set_states", lambda *a: None)
     together = search(seeds=(0, 1), directory=tmp_path)
     with pytest.raises(StopIteration):  # After the four epochs of rho 0.
-        fit(together, test_data=None)
+        fit(together, test_data=None, epochs=4)
     assert kept == [[True, True], [True, False], [False, True], [False, False]]
     assert [run["score"] for run in runs(tmp_path).values()] == [0.7, None]
     assert [run["train_loss"] for run in runs(tmp_path).values()] == [1.0, None]
