@@ -37,8 +37,9 @@ def prepared_arrays(file: str, names: Sequence[str], what: str) -> dict[str, np.
     path = pathlib.Path(folder or ".") / file
     if not folder or not path.is_file():
         raise ValueError(
-            f"{what} must be prepared as {file} in the folder that the environment variable "
-            f"{VARIABLE} or the flag --data-dir names. Received: `{VARIABLE}={folder}`"
+            f"{what} must be prepared as {file}, with the arrays {', '.join(names)}, in the folder "
+            f"that the environment variable {VARIABLE} or the flag --data-dir names. "
+            f"Received: `{VARIABLE}={folder}`"
         )
     try:
         with np.load(path, allow_pickle=False) as archive:

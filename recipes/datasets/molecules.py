@@ -22,9 +22,17 @@ _FEWEST, _QUANTILES = 600, (0.25, 0.5, 0.75)
 def molecules(split: Split, *, scaffolds: bool = True) -> GraphData:
     """Loads 17,970 molecules with up to ten measured properties, as 24 yes-or-no tasks.
 
-    The file is `graphs/molecules.npz` in the folder that KERAS_SAM_DATA names. A task asks whether
-    a property is above the 25, 50 or 75 % quantile of the training molecules; eight properties have
-    enough labels. Most labels are not known, as in ogbg-molpcba, whose atom features these are.
+    A task asks whether a property is above the 25, 50 or 75 % quantile of the training molecules;
+    eight properties have enough labels. Most labels are not known, as in ogbg-molpcba, whose atom
+    features these are.
+
+    The file is `graphs/molecules.npz` in the folder that KERAS_SAM_DATA names, an `np.savez` of
+
+    - `atoms`, `bonds`: how many each molecule has, integers (molecules,);
+    - `atom_features` (all atoms, 9), `edges` (all bonds, 2): those of the first molecule, then the
+      second's, ...; an edge is two atoms, numbered from 0 within their molecule;
+    - `y`: measured properties, float32 (molecules, properties), NaN where one is not known;
+    - `scaffold_split`, `random_split`: 0 training, 1 validation, 2 test, (molecules,).
 
     Args:
         split: how to split and batch them; validation molecules come from those that the file
@@ -87,6 +95,9 @@ def above_quantiles(values: np.ndarray, training: np.ndarray) -> np.ndarray:
     Returns:
         0, 1 or NaN, float32 (examples, tasks): for each property with at least 600 values the
         quantiles 25, 50 and 75 %.
+
+    Raises:
+        ValueError: no property has as many.
     """
     tasks = []
     for column in values.T:
@@ -95,6 +106,11 @@ def above_quantiles(values: np.ndarray, training: np.ndarray) -> np.ndarray:
         known = column[training & ~np.isnan(column)]
         for threshold in np.quantile(known, _QUANTILES):
             tasks.append(np.where(np.isnan(column), np.nan, column > threshold))
+    if not tasks:
+        raise ValueError(
+            f"Molecules must have at least {_FEWEST} values of some property. "
+            f"Received: {values.shape[1]} properties, none with as many"
+        )
     return np.stack(tasks, axis=1).astype(np.float32)
 
 

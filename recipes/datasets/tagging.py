@@ -28,7 +28,13 @@ _Corpus = tuple[Sentences, Sentences, Sentences, int, int]
 def brown(split: Split, *, vocabulary: int | None = 33_951, universal: bool = False) -> TextData:
     """Loads the Brown corpus: 57,340 sentences, split by document.
 
-    The file is `text/brown_pos.npz` in the folder that KERAS_SAM_DATA names.
+    The file is `text/brown_pos.npz` in the folder that KERAS_SAM_DATA names, an `np.savez` of
+
+    - `word`, `tag`, `universal`: numbers of each word and its tags from 0 on, the most frequent
+      words first, integers (all words,); one sentence after the other;
+    - `length`, `split`: words of each sentence, int32, and 0 training, 1 validation, 2 test;
+    - `vocabulary`, `tags`, `universal_tags`: what the numbers stand for, UTF-8 bytes joined by
+      newlines, uint8.
 
     Args:
         split: how to split and batch them; validation sentences come from the documents that the

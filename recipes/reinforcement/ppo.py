@@ -231,6 +231,9 @@ def _check(config: RunConfig) -> None:
     examples = options["games"] * options["steps"]
     divides = examples % config.batch_size == 0
     _require("batch_size", config.batch_size, divides, f"a divisor of games x steps, {examples}")
+    every, patience = options["evaluate_every"], config.patience
+    seen = patience is None or patience % every == 0
+    _require("patience", patience, seen, f"none, or a multiple of evaluate_every, {every}")
     noise = config.label_noise
     _require("label_noise", noise, noise == 0, "0 where nothing is labelled")
     _require("take", config.take, config.take is None, "none where there is no training set")

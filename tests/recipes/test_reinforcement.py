@@ -247,6 +247,9 @@ def test_games_that_are_not_to_be_had(kind, package, monkeypatch):
         ({"clip_norm": 0.0}, "`clip_norm` must be > 0"),
         ({"label_noise": 0.1}, "`label_noise` must be 0 where nothing is labelled"),
         ({"take": 100}, "`take` must be none"),
+        # Or training would stop before, or where, it is not evaluated.
+        ({"patience": 5}, "`patience` must be none, or a multiple of evaluate_every, 10"),
+        ({"patience": 15}, "`patience` must be none, or a multiple of evaluate_every, 10"),
     ],
 )
 def test_bad_settings(changes, message, tmp_path):

@@ -317,7 +317,10 @@ def test_brown(folder):
 
 
 def test_a_file_that_is_missing_or_damaged(folder, monkeypatch):
-    with pytest.raises(ValueError, match=r"Brown corpus must be prepared as text/brown_pos.npz in"):
+    with pytest.raises(
+        ValueError,
+        match="Brown corpus must be prepared as text/brown_pos.npz, with the arrays word, tag, ",
+    ):
         tagging.brown(Split())
     write_brown(folder)
     path = folder / "text" / "brown_pos.npz"
@@ -526,6 +529,12 @@ def test_molecules(folder):
         np.testing.assert_array_equal(labels[weights > 0], above[weights > 0])
     other = molecules.molecules(Split(batch_size=32), scaffolds=False)
     assert other.test_examples == 90
+
+
+def test_molecules_with_too_few_values():
+    values = np.where(np.arange(700) < 599, 1.0, np.nan)[:, None]
+    with pytest.raises(ValueError, match="at least 600 values .*Received: 1 properties"):
+        molecules.above_quantiles(values, np.ones(700, bool))
 
 
 def test_molpcba(stored):
