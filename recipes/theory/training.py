@@ -1,15 +1,15 @@
-"""Trains one network at many radii and seeds through SAMModel: the only place that does."""
+"""Trains one network at many radii and seeds as one population: the only place that does."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-# Steps in one go at most: fewer returns to Python.
-_STEPS = 500
+Array = np.ndarray
+# Inputs and targets.
+Examples = tuple[Array, Array]
 
 
 class Member(NamedTuple):
@@ -22,7 +22,7 @@ class Member(NamedTuple):
 def train(
     build: Callable[[int], Any],
     members: Sequence[Member],
-    data: Callable[[int], tuple[Any, Any]],
+    data: Callable[[int], Examples],
     optimizer: Callable[[], Any],
     loss: Any,
     *,
@@ -30,11 +30,13 @@ def train(
     epochs: int,
     normalize: bool = True,
     shuffle: bool = True,
-    after_epoch: Callable[[int, Any], Mapping[str, float]] | None = None,
+    held_out: Mapping[str, Callable[[int], Examples]] | None = None,
+    together: bool = True,
 ) -> Iterator[tuple[Member, Any, dict[str, list[float]]]]:
-    """Trains members one after the other; those of one radius share the traced step.
+    """Trains members as one `keras_sam.Population`, whose step is that of SAMModel.
 
-    Members of one seed start from the same weights and see the same batches.
+    Members of one seed start from the same weights and see the same batches, which are the same on
+    every backend: an epoch is a permutation of `numpy.random.RandomState(seed)`.
 
     Args:
         build: From a seed to a built `keras.Model`; all of one architecture.
@@ -46,54 +48,73 @@ def train(
         epochs: Passes over the data.
         normalize: Whether SAM is the normalised one. Defaults to `True`.
         shuffle: Whether an epoch has an order of its own, which the seed fixes. Defaults to `True`.
-        after_epoch: From a seed and its network to numbers that are kept. Defaults to nothing.
+        held_out: By name, from a seed to examples whose loss is measured after each epoch. Defaults
+            to none.
+        together: Whether all are trained at once, and not one by one, which yields the first sooner
+            and takes less memory. Defaults to `True`.
 
     Yields:
-        Each member with its trained network, which is good until the next is asked for, and the
-        curves over epochs: `loss` and what `after_epoch` measured.
+        Each member with its trained network and the curves over epochs: `loss`, of an epoch's
+        batches, and those of `held_out`.
     """
-    import keras
+    from keras_sam import Member as Trained
+    from keras_sam import Population
 
-    from keras_sam import SAMModel
-    from recipes.seeding import set_seed
+    trained = [Trained(member.seed, member.rho) for member in members]
+    groups = [list(range(len(members)))] if together else [[i] for i in range(len(members))]
+    examples = _Pool(data, members)
+    others = {name: _Pool(of_seed, members) for name, of_seed in (held_out or {}).items()}
+    population: Any = None
+    for group in groups:
+        some = [trained[i] for i in group]
+        if population is None:
+            population = Population(build, some, normalize=normalize)
+            population.compile(optimizer, loss)
+        else:
+            population.restart(some)
+        orders = {member.seed: np.random.RandomState(member.seed) for member in some}
+        curves: dict[str, list[Array]] = {}
+        for _ in range(epochs):
+            order = {
+                seed: rng.permutation(examples.count) if shuffle else np.arange(examples.count)
+                for seed, rng in orders.items()
+            }
+            rows = np.stack([examples.first[m.seed] + order[m.seed] for m in some])
+            curves.setdefault("loss", []).append(_epoch(population, examples, rows, batch_size))
+            for name, pool in others.items():
+                rows = np.stack([pool.first[m.seed] + np.arange(pool.count) for m in some])
+                measured = population.evaluate(pool.x, pool.y, rows=rows)
+                curves.setdefault(name, []).append(measured["loss"])
+        for place, i in enumerate(group):
+            own = {name: [float(v[place]) for v in values] for name, values in curves.items()}
+            yield members[i], population.network(place), own
 
-    class Measured(keras.callbacks.Callback):
-        def __init__(self, seed: int, curves: dict[str, list[float]]) -> None:
-            super().__init__()
-            self.seed, self.curves = seed, curves
 
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            assert after_epoch is not None
-            for name, value in after_epoch(self.seed, self.model.model).items():
-                self.curves.setdefault(name, []).append(float(value))
+class _Pool:
+    """The examples of all seeds, those of a seed from a row of its own on."""
 
-    for rho in dict.fromkeys(member.rho for member in members):
-        sam: Any = None
-        for member in members:
-            if member.rho != rho:
-                continue
-            network = build(member.seed)
-            x, y = data(member.seed)
-            if sam is None:
-                sam = SAMModel(network, rho, normalize=normalize)
-                steps = math.ceil(len(x) / batch_size)
-                sam.compile(optimizer(), loss, steps_per_execution=min(steps, _STEPS))
-                sam.optimizer.build(sam.trainable_variables)
-                start = [np.array(variable) for variable in sam.optimizer.variables]
-            else:
-                sam.model.set_weights(network.get_weights())
-                for variable, value in zip(sam.optimizer.variables, start, strict=True):
-                    variable.assign(value)
-            set_seed(member.seed)  # Of the order of the examples.
-            curves: dict[str, list[float]] = {}
-            callbacks = [Measured(member.seed, curves)] if after_epoch is not None else []
-            history = sam.fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                shuffle=shuffle,
-                verbose=0,
-                callbacks=callbacks,
-            )
-            yield member, sam.model, {"loss": history.history["loss"], **curves}
+    def __init__(self, of_seed: Callable[[int], Examples], members: Sequence[Member]) -> None:
+        from keras import ops
+
+        parts: list[Examples] = []
+        rows: dict[int, int] = {}  # By the data: seeds may share them.
+        self.first: dict[int, int] = {}
+        for seed in dict.fromkeys(member.seed for member in members):
+            part = of_seed(seed)
+            if id(part[0]) not in rows:
+                rows[id(part[0])] = sum(len(x) for x, _ in parts)
+                parts.append(part)
+            self.first[seed] = rows[id(part[0])]
+        self.count = len(parts[0][0])
+        self.x, self.y = (ops.convert_to_tensor(np.concatenate(each)) for each in zip(*parts))
+
+
+def _epoch(population: Any, examples: _Pool, rows: Array, batch_size: int) -> Array:
+    """Trains on rows (members, n), the last batch perhaps smaller; the mean loss of each."""
+    whole = rows.shape[1] // batch_size * batch_size
+    total = np.zeros(len(rows))
+    for part, size in ((rows[:, :whole], batch_size), (rows[:, whole:], rows.shape[1] - whole)):
+        if part.size:
+            order = part.reshape(len(rows), -1, size)
+            total += part.shape[1] * population.train_epoch(examples.x, examples.y, order)["loss"]
+    return total / rows.shape[1]

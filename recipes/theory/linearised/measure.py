@@ -1,4 +1,4 @@
-"""Trains centred networks at many alphas and radii, through SAMModel."""
+"""Trains centred networks at many alphas and radii, those of an alpha as one population."""
 
 from __future__ import annotations
 
@@ -128,12 +128,12 @@ def _train(shared: Setting, members: Sequence[Member]) -> Iterator[tuple[Member,
     (x, labels), (x_test, labels_test) = load(shared.dataset, shared.train_size)
     y = np.eye(_CLASSES, dtype="float32")[labels] - np.float32(0.1)
     build = perceptron if shared.dataset == "digits" else vgg11
-    centred: list[Centred] = []  # The one that is trained: of each radius, the first that is built.
+    last: Centred | None = None  # That of the network that is yielded.
 
     def built(seed: int) -> Any:
-        one = Centred(lambda: build(x.shape[1:], _CLASSES, shared.width, seed), shared.alpha)
-        centred.append(one)
-        return one.model
+        nonlocal last
+        last = Centred(lambda: build(x.shape[1:], _CLASSES, shared.width, seed), shared.alpha)
+        return last.model
 
     def optimizer() -> Any:
         steps = shared.epochs * math.ceil(len(x) / shared.batch_size)
@@ -155,9 +155,10 @@ def _train(shared: Setting, members: Sequence[Member]) -> Iterator[tuple[Member,
         batch_size=shared.batch_size,
         epochs=shared.epochs,
         normalize=shared.normalize,
+        together=shared.dataset == "digits",
     )
     for member, model, _ in runs:
-        one = next(one for one in centred if one.model is model)
+        assert last is not None
         outputs = outputs_of(model, x)
         if not np.isfinite(outputs).all():
             names = ("accuracy", "loss", "stability", "movement")
@@ -169,8 +170,8 @@ def _train(shared: Setting, members: Sequence[Member]) -> Iterator[tuple[Member,
             {
                 "accuracy": float(np.mean(predicted == labels_test)),
                 "loss": float(np.mean(np.sum((outputs - y) ** 2, axis=1)) / 2),
-                "stability": stability(one.network, one.initial, x_test),
-                "movement": movement(one.network, one.initial),
+                "stability": stability(last.network, last.initial, x_test),
+                "movement": movement(last.network, last.initial),
             },
         )
 

@@ -1,4 +1,4 @@
-"""Trains one-hidden-layer ReLU networks on a few points of a line, through SAMModel."""
+"""Trains one-hidden-layer ReLU networks on a few points of a line, as populations."""
 
 from __future__ import annotations
 

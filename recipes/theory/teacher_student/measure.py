@@ -1,4 +1,4 @@
-"""Trains students of every width on a teacher's outputs, through SAMModel."""
+"""Trains students of every width on a teacher's outputs, as populations."""
 
 from __future__ import annotations
 
@@ -127,12 +127,6 @@ def network(width: int, seed: int) -> Any:
     return keras.Model(inputs, keras.layers.Dense(1, kernel_initializer=kernel(1))(hidden))
 
 
-def mean_squared_error(network: Any, x: Array, y: Array) -> float:
-    """Of a student, in NumPy: a small product is no work for a framework."""
-    w, b, a, c = (np.asarray(value) for value in network.get_weights())
-    return float(np.mean((np.maximum(x @ w + b, 0) @ a + c - y) ** 2))
-
-
 def measure(settings: Sequence[Setting]) -> Iterator[tuple[Setting, dict[str, Any]]]:
     """Trains all of one width together.
 
@@ -181,13 +175,6 @@ def _train(
         )
         return keras.optimizers.SGD(schedule, momentum=0.9)
 
-    def after_epoch(seed: int, network: Any) -> dict[str, float]:
-        parts = of(seed)
-        return {
-            "validation": mean_squared_error(network, *parts.validation),
-            "test": mean_squared_error(network, *parts.test),
-        }
-
     runs = train(
         lambda seed: network(shared.width, seed),
         members,
@@ -196,7 +183,10 @@ def _train(
         lambda y, z: ops.mean(ops.square(z - y), axis=-1),
         batch_size=_BATCH,
         epochs=shared.epochs,
-        after_epoch=after_epoch,
+        held_out={
+            "validation": lambda seed: of(seed).validation,
+            "test": lambda seed: of(seed).test,
+        },
     )
     for member, _, curves in runs:
         yield member, curves

@@ -90,7 +90,7 @@ def test_help_waits_for_no_framework():
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 @pytest.mark.parametrize("name", ["linearised", "relu_regression", "teacher_student"])
 def test_quick_runs_on_every_backend(name, backend, tmp_path):
-    """The commands that train through SAMModel: all results are finite and reproduce the table."""
+    """The commands that train networks: all results are finite and reproduce the table."""
     pytest.importorskip(backend)
     command = [sys.executable, "-m", f"recipes.theory.{name}", "--quick", "--output", str(tmp_path)]
     environment = {**os.environ, "KERAS_BACKEND": backend}
@@ -98,7 +98,7 @@ def test_quick_runs_on_every_backend(name, backend, tmp_path):
     folder = tmp_path / "theory" / name
     assert (folder / f"{name}.md").read_text().strip() in shown.stdout
     lines = (folder / "results.jsonl").read_text().splitlines()
-    parser = experiment(name)._parser()
+    parser = experiment(name).parser()
     assert len(lines) == len(experiment(name).settings(parser.parse_args(["--quick"])))
     assert "null" not in "".join(lines)  # What is not finite.
     assert all(json.loads(line)["environment"]["backend"] == backend for line in lines)

@@ -7,7 +7,6 @@ from recipes.theory.teacher_student.measure import (
     Setting,
     Teacher,
     data,
-    mean_squared_error,
     measure,
     network,
 )
@@ -48,15 +47,6 @@ def test_parameters(width):
     assert Setting(width=width).parameters == 102 * width + 1
 
 
-def test_error_in_numpy_is_that_of_the_network():
-    student = network(7, seed=0)
-    x, y = data(0, 300, 0.0).train
-    student.compile(loss="mse")
-    assert mean_squared_error(student, x, y) == pytest.approx(
-        student.evaluate(x, y, verbose=0), rel=1e-5
-    )
-
-
 def test_sgd_and_sam_share_weights_and_batches(runs):
     """At a tiny radius SAM is SGD: another start or order would be seen."""
     for seed in (0, 1):
@@ -68,7 +58,7 @@ def test_sgd_and_sam_share_weights_and_batches(runs):
 
 
 def test_a_run_after_another_is_a_run_alone(runs):
-    """Of two seeds of one radius, the second takes over the first one's traced step."""
+    """Those of one width are one population."""
     for rho in (0.0, 0.2):
         ((_, alone),) = measure([Setting(**SMALL, rho=rho, seed=1)])
         np.testing.assert_allclose(alone["test"], runs[rho, 1]["test"], rtol=1e-6)
