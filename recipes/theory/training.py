@@ -106,7 +106,8 @@ class _Pool:
                 parts.append(part)
             self.first[seed] = rows[id(part[0])]
         self.count = len(parts[0][0])
-        self.x, self.y = (ops.convert_to_tensor(np.concatenate(each)) for each in zip(*parts))
+        self.x = ops.convert_to_tensor(np.concatenate([x for x, _ in parts]))
+        self.y = ops.convert_to_tensor(np.concatenate([y for _, y in parts]))
 
 
 def _epoch(population: Any, examples: _Pool, rows: Array, batch_size: int) -> Array:
