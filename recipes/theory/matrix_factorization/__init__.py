@@ -9,7 +9,7 @@ Claim:   Appendix A and Figure 1: with a constant step size SAM converges linear
 Shows:   Holds for SGD and unnormalised SAM: down to rounding, 1e-30, against a floor of about 1e-3
          for ranks 2 and 4. Normalised SAM, which is what is used in practice, stalls at 1e-7 to
          1e-4 at every rank: its perturbation is rho long however small the gradient (`two_cycle`).
-Cost:    half a minute; NumPy alone.
+Cost:    seconds; NumPy alone.
 Command: python -m recipes.theory.matrix_factorization
 """
 

@@ -16,7 +16,7 @@ EXPERIMENT = Experiment(
     line=line,
     table=table,
     figure=figure,
-    quick={"rho": (0.0, 0.3), "steps": 1000, "seeds": 2},
+    quick={"rho": (0.0, 0.3), "steps": 500, "seeds": 2},
     seeds=3,
     environment=place,
 )

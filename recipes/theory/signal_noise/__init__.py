@@ -11,7 +11,7 @@ Claim:   Of the literature that the paper's claim on two-layer networks rests on
 Shows:   Holds, after 100 steps and (by less) at equal training loss; part of it is that SAM has not
          fitted the data after 100 steps. With the width: at one rho the benefit goes away; with rho
          that grows as sqrt(m) or m it stays. So the best rho grows with the width.
-Cost:    a minute; NumPy alone. In coordinates whose cost does not depend on d.
+Cost:    seconds; NumPy alone. In coordinates whose cost does not depend on d.
 Command: python -m recipes.theory.signal_noise
          python -m recipes.theory.signal_noise --widths 1 3 10 30 100 --rho-power 0 0.5 1
              --dimensions 2000 --signals 2

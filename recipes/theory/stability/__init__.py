@@ -11,7 +11,7 @@ Shows:   The condition is sufficient and close: it allows .87 to 1.00 of the exa
          moments; with `M_4 - H^4`, as s_4 is measured, the last is false for rho > eta / 2; and
          none of the three is necessary for stability itself. Single runs are far more stable than
          their mean square.
-Cost:    half a minute; NumPy and SciPy alone.
+Cost:    a quarter of a minute; NumPy and SciPy alone.
 Command: python -m recipes.theory.stability
 """
 

@@ -6,8 +6,9 @@ is divided by 10 at half and at three quarters of the epochs, normalised SAM.
 
 Claim:   Figure 1: SAM's gain in test loss grows with the number of parameters (.026 to .083).
 Shows:   With a caveat (docs/theory.md says what was measured). SAM gains at every size and radius;
-         at the last epoch more on larger networks, largely because SGD's training grows unstable,
-         at the epoch that is selected on validation data hardly more.
-Cost:    about two minutes on two CPU cores; no download.
+         at the last epoch more on larger networks, much as in the paper; at the epoch that is
+         selected on validation data hardly more: SGD overfits after its best epoch, the more so the
+         larger the network.
+Cost:    35 s on two CPU cores; no download.
 Command: python -m recipes.theory.teacher_student
 """
