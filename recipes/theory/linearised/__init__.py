@@ -10,8 +10,8 @@ Claim:   Appendix C: in the linearised regime, large alpha, SAM is worse than SG
 Shows:   With a caveat (docs/theory.md says what was measured). It is so at a fixed rho, because
          weights move by O(1 / alpha) and a normalised perturbation stays rho long. With rho / alpha
          SAM loses nothing, and for a linear model its course is then the same for every alpha.
-Cost:    a quarter of a minute on two CPU cores; no download. The paper's own setting, a VGG-11 on all
-         of CIFAR-10 (here without batch normalisation, with which f(w) - f(w0) would not be 0 at
+Cost:    15 s on two CPU cores; no download. The paper's own setting, a VGG-11 on all of CIFAR-10
+         (here without batch normalisation, with which f(w) - f(w0) would not be 0 at
          w0), takes a GPU: `--dataset cifar10 --train-size 50000 --epochs 100 --batch-size 128`.
 Command: python -m recipes.theory.linearised
 """
