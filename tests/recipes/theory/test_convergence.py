@@ -40,6 +40,12 @@ def test_numbers_by_hand():
     assert largest_step_size(1.0, 0.25, [1, 1, 2], [2.0, 2.1, 2.0]).tolist() == [np.inf, 0, 0]
 
 
+def test_lists_are_arrays():
+    assert largest_step_size(1.0, [0.25, 0.5], 2, [0.0, 0.0]).tolist() == [16, 8]
+    found = factor(0.5, 1.0, 0.25, 1, [0.0, 0.2], eta=[1.0, 0.1])
+    assert found == pytest.approx([0.75, 1 - 0.025 + 0.0036])
+
+
 def test_the_best_step_is_best_and_is_covered_for_every_admissible_rho():
     rng = np.random.default_rng(0)
     beta = rng.uniform(0.1, 10, (200, 1))
@@ -218,12 +224,39 @@ def test_bad_input(changes, name):
         factor(**{**arguments, **changes})
 
 
+def test_errors_say_what_is_allowed():
+    with pytest.raises(ValueError, match="`alpha` must be at most 2 `smoothness`, 0.5. Received"):
+        factor(0.6, 1.0, 0.25, 1, 0.0)
+    with pytest.raises(ValueError, match="`smoothness` must be at most `beta`, 1.0. Received"):
+        factor(0.6, 1.0, 1.5, 1, 0.0)
+
+
 def test_a_step_just_beyond_what_is_proven():
     largest = float(largest_step_size(1.0, 0.25, 2, 0.0))
     assert largest == 16.0
     assert np.isfinite(factor(0.5, 1.0, 0.25, 2, 0.0, eta=largest))
     with pytest.raises(ValueError, match="`eta` must be at most `largest_step_size`"):
         factor(0.5, 1.0, 0.25, 2, 0.0, eta=1.001 * largest)
+
+
+def test_constants_by_hand():
+    hessians = np.array([np.diag(d) for d in ([4.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 0.5, 0])])
+    # H = diag(4, 2, .5) / 3 on its range.
+    assert constants(hessians) == pytest.approx((1 / 3, 4, 4 / 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "rank"), [("rows", 1), ("equal", 1), ("orthogonal", 1), ("outputs", 2)]
+)
+def test_problems(kind, rank):
+    hessians = problem(kind, 3, 5, seed=0)
+    assert hessians.shape == (3, 5, 5)
+    assert (np.linalg.matrix_rank(hessians) == rank).all()
+    traces = np.trace(hessians, axis1=1, axis2=2)
+    if kind in ("equal", "orthogonal"):
+        assert traces == pytest.approx([1, 1, 1])
+    else:
+        assert np.ptp(traces) > 0.1
 
 
 def test_bad_problems():

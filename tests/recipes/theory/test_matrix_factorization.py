@@ -31,6 +31,8 @@ def test_optimum_is_what_the_singular_values_in_the_data_s_metric_leave(problem)
     expected = [(values[k:] ** 2).sum() / 2 for k in (1, 3, 5, 6, 10)]
     found = optimal_loss(problem.target, problem.inputs, [1, 3, 5, 6, 10])
     np.testing.assert_allclose(found, expected, atol=1e-14)
+    # One example, as lists: a matrix of rank 1 maps it where A does.
+    assert optimal_loss([[1.0, 2.0], [3.0, 4.0]], [[1.0, 1.0]], 1) == pytest.approx(0, abs=1e-14)
     assert found[2] > 1e-3
     assert found[3] < 1e-14
     # In the metric of the data, not in that of A: another distribution, another optimum.
@@ -72,6 +74,17 @@ def test_gradient_against_finite_differences(problem):
         )
         slope = sum((g * d).sum() for g, d in zip(found, direction))
         assert (ahead - behind) / 2e-5 == pytest.approx(slope, rel=1e-7)
+
+
+def test_gradients_of_many_are_those_of_each():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 3, 6, 4))
+    target, covariance = rng.normal(size=(6, 5)), np.diag(rng.random(5))
+    found = gradient((first, second), target, covariance)
+    for place in np.ndindex(2, 3):
+        alone = gradient((first[place], second[place]), target, covariance)
+        for many, one in zip(found, alone):
+            np.testing.assert_allclose(many[place], one, rtol=1e-13)
 
 
 def test_one_step_of_each_kind_by_hand():
@@ -133,6 +146,7 @@ def test_normalised_sam_ends_in_the_two_cycle(curvature):
         x -= eta * curvature * (x + rho * np.sign(x))
     assert abs(x) == pytest.approx(1 / 30, rel=1e-12)
     assert two_cycle(curvature, eta, rho) == pytest.approx(1 / 30, rel=1e-12)
+    assert two_cycle([curvature], [eta], [0.1, 0.2]) == pytest.approx([1 / 30, 1 / 15])
 
 
 @pytest.mark.parametrize(

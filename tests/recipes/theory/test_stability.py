@@ -18,7 +18,7 @@ from recipes.theory.stability import (
     second_moment_operator,
     uncentred,
 )
-from recipes.theory.stability.bounds import largest
+from recipes.theory.stability.bounds import Bound, largest
 
 TWO_POINT = np.array([[[0.0]], [[1.0]]])
 
@@ -56,6 +56,22 @@ def test_moments_and_operator_are_means_over_every_batch(batch_size):
         rtol=1e-10,
         atol=1e-14,
     )
+
+
+def test_a_batch_has_one_example_unless_told_otherwise():
+    for found in (moments([[[0.0]], [[1.0]]]), moments(TWO_POINT, 1), moments(TWO_POINT, 1, 4)):
+        np.testing.assert_allclose(found, np.full((4, 1, 1), 0.5))
+
+
+def test_arrays_of_steps_and_radii_give_a_matrix_each():
+    hessians = ensemble("wishart", 4, 2, seed=0)
+    eta, rho = np.array([0.1, 0.2, 0.3]), np.array([[0.0], [0.5]])
+    for function in (expected_square, second_moment_operator):
+        found = function(hessians, eta, rho)
+        assert found.shape[:2] == (2, 3)
+        for i, j in itertools.product(range(2), range(3)):
+            alone = function(hessians, eta[j], rho[i, 0])
+            np.testing.assert_allclose(found[i, j], alone, rtol=1e-13)
 
 
 def test_moments_of_large_batches_are_those_of_the_mean():
@@ -113,7 +129,7 @@ def test_critical_step_in_closed_form(exact):
     assert critical_step(TWO_POINT, 0.0, exact=exact).shape == ()
 
 
-@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e8])
 def test_the_null_space_is_found_in_every_unit(unit):
     """Two examples in three dimensions; 1 / unit is what steps are measured in."""
     hessians = ensemble("rank1", 2, 3, seed=0)
@@ -198,6 +214,11 @@ def test_the_largest_sharpness_is_what_a_parabola_allows():
         assert critical_step(np.full((1, 1, 1), a), rho) == pytest.approx(eta)
 
 
+def test_a_bound_holds_up_to_a_part_in_a_billion():
+    assert [Bound(value, 2.0).holds for value in (2.0, 2 + 1e-9, 2 + 4e-9)] == [True, True, False]
+    assert Bound(0.0, 0.0).holds
+
+
 def test_bounds_by_hand():
     """H in {0, 2}, equally likely: moments 1, 2, 4, 8."""
     found = bounds(2 * TWO_POINT, eta=0.1, rho=0.5)
@@ -271,6 +292,9 @@ def test_eq_7_is_not_necessary_for_stability_itself():
 def test_bad_hessians(hessians, name):
     with pytest.raises(ValueError, match=f"`{name}` must be .* Received"):
         critical_step(hessians, 0.1)
+    if not np.isfinite(hessians).all() or (hessians >= 0).all():  # Moments may be of any sign.
+        with pytest.raises(ValueError, match=f"`{name}` must be .* Received"):
+            moments(hessians)
 
 
 @pytest.mark.parametrize(
@@ -285,8 +309,9 @@ def test_bad_hessians(hessians, name):
     ],
 )
 def test_bad_numbers(eta, rho, batch_size, name):
-    with pytest.raises(ValueError, match=f"`{name}` must be .* Received"):
-        second_moment_operator(TWO_POINT, eta, rho, batch_size)
+    for function in (expected_square, second_moment_operator):
+        with pytest.raises(ValueError, match=f"`{name}` must be .* Received"):
+            function(TWO_POINT, eta, rho, batch_size)
     if name != "batch_size":
         with pytest.raises(ValueError, match=f"`{name}` must be .* Received"):
             limits(eta, rho)
