@@ -9,6 +9,8 @@ import keras
 from jax.experimental.sparse import JAXSparse
 from keras import ops
 
+from keras_sam.backend.jax_convolutions import channels_last
+
 Tensor = Any
 
 ASSIGNS_IN_PLACE = False  # Keras's step is a function of all tracked state, as JAX wants it.
@@ -79,7 +81,11 @@ def branch(predicate: Any, true_fn: Callable[[], Any], false_fn: Callable[[], An
     Both return nests of tensors and `None` of one structure. Within `vectorized_map`, both are
     computed and one is chosen.
     """
-    return jax.lax.cond(predicate, true_fn, false_fn)
+
+    def chosen(predicate: Any) -> Any:
+        return jax.lax.cond(predicate, true_fn, false_fn)
+
+    return (channels_last(chosen) if jax.default_backend() == "cpu" else chosen)(predicate)
 
 
 def hessian_vector_product(fn: Callable[..., tuple[Tensor, Any]]) -> Callable[..., list[Tensor]]:
