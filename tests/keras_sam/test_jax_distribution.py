@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from keras_sam import SAMModel
+from keras_sam import Every, SAMModel
 from tests.keras_sam import reference
 
 if keras.backend.backend() != "jax":
@@ -55,12 +55,17 @@ VARIANTS = {
     "masked": {"masked": True},
     "stateful": {"stateful": True, "masked": True},
     "stateful, splits": {"stateful": True, "num_batch_splits": 3},
+    "stateful, convolution in a branch": {"stateful": True, "convolution": True},
 }
 
 
-def train(rows=slice(0, 8), masked=False, stateful=False, **options):
-    """Two steps on these rows of the batch: rho 0.5, then 0.2."""
+def train(rows=slice(0, 8), masked=False, stateful=False, convolution=False, **options):
+    """Two steps on these rows of the batch: rho 0.5, then 0.2, or none with a convolution."""
     net = [keras.Input((4,)), layers.Dense(3, kernel_initializer=lambda *_, **__: KERNEL)]
+    if convolution:
+        start = keras.initializers.RandomNormal(seed=2)
+        net += [layers.Reshape((3, 1)), layers.Conv1D(2, 2, kernel_initializer=start)]
+        net += [layers.Flatten(), layers.Dense(3, kernel_initializer=start)]
     if stateful:
         net += [layers.BatchNormalization(), layers.Dropout(0.5, seed=1)]
     net = keras.Sequential(net)
@@ -70,7 +75,7 @@ def train(rows=slice(0, 8), masked=False, stateful=False, **options):
     sam.compile(keras.optimizers.SGD(0.1), "mse")
     losses = []
     for rho in (0.5, 0.2):
-        sam.rho = rho
+        sam.rho = Every(rho, 2) if convolution else rho
         history = sam.fit(X[rows], Y[rows], batch_size=len(X[rows]), shuffle=False, verbose=0)
         losses += history.history["loss"]
     results = {v.name: ops.convert_to_numpy(v) for v in net.variables}
