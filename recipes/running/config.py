@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import typing
 import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
 from recipes.datasets.label_noise import NOISE_KINDS
 from recipes.datasets.split import Split
-from recipes.running.flags import cast_fields, setting
+from recipes.running.flags import cast_fields, field_types, setting
 
 # The longest folder name that common file systems take, less room for suffixes.
 _LONGEST_NAME = 200
@@ -235,7 +234,7 @@ class RunConfig:
 
     def _check_options(self) -> None:
         for name, value in self.options.items():
-            if name in _kinds():
+            if name in field_types(RunConfig):
                 raise ValueError(
                     "`options` must not have the names of other settings. "
                     f"Received: `options={dict(self.options)}`"
@@ -253,12 +252,8 @@ class RunConfig:
             )
 
 
-def _kinds() -> dict[str, Any]:
-    return typing.get_type_hints(RunConfig)
-
-
 def _check_known(names: Mapping[str, Any]) -> None:
-    known = _kinds()
+    known = field_types(RunConfig)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import math
 import numbers
 import types
@@ -47,7 +48,7 @@ def add_flags(
         defaults: An instance of it whose values the help shows. Defaults to the fields' defaults.
         leave_out: Fields that get no flag.
     """
-    kinds = typing.get_type_hints(kind)
+    kinds = field_types(kind)
     for field in dataclasses.fields(kind):
         if field.name in leave_out:
             continue
@@ -127,10 +128,16 @@ def cast_fields(instance: Any) -> None:
         TypeError: If a field is of another type than it is declared to be.
         ValueError: If a number is not finite.
     """
-    kinds = typing.get_type_hints(type(instance))
+    kinds = field_types(type(instance))
     for field in dataclasses.fields(instance):
         value = _cast(field.name, getattr(instance, field.name), kinds[field.name])
         object.__setattr__(instance, field.name, value)
+
+
+@functools.cache
+def field_types(kind: type) -> Mapping[str, Any]:
+    """From each field's name to its type. Python evaluates all annotations anew at each call."""
+    return typing.get_type_hints(kind)
 
 
 def _cast(name: str, value: Any, kind: Any) -> Any:

@@ -146,4 +146,13 @@ def read_records(*paths: str | os.PathLike[str]) -> list[Record]:
 
 def find_record(config: RunConfig, *paths: str | os.PathLike[str]) -> Record | None:
     """The record of a run with exactly these settings, or `None` if there is none."""
+    # A study asks for each of its runs: of a line that says something else, only the text is read.
+    text = json.dumps(config.to_dict())
+    for path in (path for path in map(pathlib.Path, paths) if path.is_file()):
+        for record in read_lines(
+            path, lambda line: Record.from_json(line) if text in line else None
+        ):
+            if record is not None and record.config == config:
+                return record
+    # Records of other versions may say it in other words.
     return next((r for r in read_records(*paths) if r.config == config), None)
