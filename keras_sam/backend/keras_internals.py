@@ -12,7 +12,7 @@ import keras
 from keras.src import backend
 from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import get_stateless_scope
-from keras.src.utils import rng_utils
+from keras.src.utils import module_utils, rng_utils
 
 
 def build_from_batch(model: keras.Model, batch: tuple[Any, Any, Any]) -> None:
@@ -161,3 +161,21 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     `get_compile_config` has them serialized, which a function of the user's does not survive.
     """
     return dict(model._compile_config.config)
+
+
+@contextmanager
+def without_tensorflow() -> Iterator[None]:
+    """Keeps Keras from importing TensorFlow, which takes seconds, only to compare types with it.
+
+    `get_config` asks of each value whether it is one of TensorFlow's. Where that has not been
+    imported none can be.
+    """
+    tensorflow = module_utils.tensorflow
+    if "tensorflow" in sys.modules or tensorflow._available is not None:
+        yield
+        return
+    tensorflow._available = False
+    try:
+        yield
+    finally:
+        tensorflow._available = None

@@ -57,7 +57,8 @@ def check_same(
 
 def _config(layer: keras.Layer) -> Any:
     try:
-        return layer.get_config()
+        with keras_internals.without_tensorflow():
+            return layer.get_config()
     except NotImplementedError:  # Keras asks for one only where a layer has arguments of its own.
         return {}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from keras import ops
+from keras import ops, tree
 
 from keras_sam.backend import read
 from keras_sam.population.member import Member
@@ -15,11 +15,16 @@ class Chunk:
     """Some of a population's members, which take turns on a stack with other chunks of their size.
 
     Args:
-        stack: The stack.
+        stack: The stack. If it holds more members than these, the last one fills it up.
         places: Their places in the population.
-        members: The members.
+        members: The members, with those that fill it up.
         weights: Their weights, each stacked.
         state: Their state, each stacked.
+
+    Attributes:
+        stack: The stack.
+        places: Their places in the population.
+        filled: The same, with those that fill up the stack.
     """
 
     def __init__(
@@ -31,6 +36,7 @@ class Chunk:
         state: Sequence[Any],
     ) -> None:
         self.stack, self.places = stack, list(places)
+        self.filled = filled(places, stack.size)
         rho = np.array([member.rho for member in members], "float32")
         metrics = [np.zeros(v.shape) for v in stack.metrics]
         self._values: list[Any] | None = [*weights, *state, *metrics, rho]
@@ -61,12 +67,23 @@ class Chunk:
         present = self._values
         if present is None:
             present = [read(v) for v in self.stack.variables]
-        return [np.array(ops.convert_to_numpy(value)) for value in present]
+        return [np.array(self.own(ops.convert_to_numpy(value))) for value in present]
+
+    def own(self, stacked: Any) -> Any:
+        """Of a nest of stacks the members' part, without what fills it up."""
+        count = len(self.places)
+        return tree.map_structure(lambda t: t[:count] if len(t.shape) else t, stacked)
 
     def assign(self, values: Sequence[np.ndarray]) -> None:
         """Takes on what `values` returned."""
+        values = [v[filled(range(len(v)), self.stack.size)] if np.ndim(v) else v for v in values]
         if self.stack.holds is self:
             for variable, value in zip(self.stack.variables, values, strict=True):
                 variable.assign(value)
         else:
-            self._values = list(values)
+            self._values = values
+
+
+def filled(places: Sequence[int], size: int) -> list[int]:
+    """So many places: these, and the last one again."""
+    return [*places, *[places[-1]] * (size - len(places))]

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from keras_sam.backend import keras_internals
+from keras_sam.backend import keras_internals, programs
 from keras_sam.population.architecture import state
-from keras_sam.population.chunk import Chunk
+from keras_sam.population.chunk import Chunk, filled
 from keras_sam.population.data import on_device
 from keras_sam.population.member import Member
 from keras_sam.population.member_model import MemberModel
@@ -127,7 +127,7 @@ class Cohort:
         for chunk in self._chunks:
             stack = chunk.load()
             factor = stack.rates.get("factor")
-            of_members = 1.0 if factor is None else ops.convert_to_numpy(factor)
+            of_members = 1.0 if factor is None else chunk.own(ops.convert_to_numpy(factor))
             rates[chunk.places] = of_members * float(
                 ops.convert_to_numpy(stack.optimizer.learning_rate)
             )
@@ -179,16 +179,18 @@ class Cohort:
             how = plan(model.model, len(places), batch_size, self._chunk, self._vectorize)
             for start in range(0, len(places), how.chunk):
                 own = places[start : start + how.chunk]
-                members = [self.members[place] for place in own]
+                size = programs.padded(len(own))
+                all_own = filled(own, size)
+                members = [self.members[place] for place in all_own]
                 rates = tuple(
                     any(getattr(m, name) is not None for m in self.members)
                     for name in ("learning_rate", "weight_decay")
                 )
-                key = (kind, len(own), how.loop, how.one_step, rates)
+                key = (kind, size, how.loop, how.one_step, rates)
                 if key not in self._stacks:
                     self._stacks[key] = Stack(
                         model,
-                        len(own),
+                        size,
                         loop=how.loop,
                         one_step=how.one_step,
                         prepare=self._prepare,
@@ -196,7 +198,7 @@ class Cohort:
                     )
                     if self._compiled is not None:
                         self._stacks[key].compile(self._compiled[0](), *rates)
-                weights, own_state = self._stacked(model, own)
+                weights, own_state = self._stacked(model, all_own)
                 chunks.append(Chunk(self._stacks[key], own, members, weights, own_state))
         self._chunks = chunks
         if self._saved is not None and self._is_ready:

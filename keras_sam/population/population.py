@@ -33,7 +33,7 @@ class Population:
     alone, to rounding. Small members are computed at once, large ones (on a CPU from tens of
     thousands of weights on, or with convolutions) one after the other inside of the program, in
     chunks that the memory has room for; those of rho 0 apart from the others, in one pass. On JAX
-    members are shared out over all devices that divide their number.
+    members are shared out over all devices.
 
     Args:
         build: From a seed, an int, to a new `keras.Model`, built, whose initial weights and random
@@ -261,7 +261,7 @@ class Population:
         for start in range(0, len(tree.flatten(x)[0]), integer("batch_size", batch_size, 1)):
             batch = tree.map_structure(lambda t, a=start: t[a : a + batch_size], x)
             chunks = self._cohort.any_chunks()
-            parts.append(in_order([(c.places, c.load().predict(batch)) for c in chunks]))
+            parts.append(in_order([(c.places, c.own(c.load().predict(batch))) for c in chunks]))
         return tree.map_structure(lambda *t: np.concatenate(t, axis=1), *parts)
 
     def network(self, i: int) -> keras.Model:
@@ -293,8 +293,8 @@ class Population:
             stack = chunk.load()
             stack.reset_metrics()
             for rows, drawn in zip(batches, draws, strict=True):
-                own, rows, drawn = of_places((own_y, rows, drawn), chunk.places)
+                own, rows, drawn = of_places((own_y, rows, drawn), chunk.filled)
                 stack.run(pool, own, rows, drawn, training)
-            results.append((chunk.places, stack.result(training)))
+            results.append((chunk.places, chunk.own(stack.result(training))))
         self._epoch += training
         return in_order(results)

@@ -1,7 +1,10 @@
 """Keras's private names that the package leans on. A Keras that changes them fails here first."""
 
 import inspect
+import os
 import random
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -241,3 +244,23 @@ def test_compile_arguments_are_those_that_were_given():
     assert given["metrics"][0] is metric
     assert (given["weighted_metrics"], given["loss_weights"]) == (["mae"], None)
     assert given["run_eagerly"] is True
+
+
+def test_a_config_is_had_without_tensorflow_and_it_is_there_afterwards():
+    """In a process of its own: here it may have been imported."""
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("jax")
+    backend = {"tensorflow": "jax"}.get(keras.backend.backend(), keras.backend.backend())
+    program = """
+import sys, keras
+from keras.src.utils import module_utils
+from keras_sam.backend import keras_internals
+with keras_internals.without_tensorflow():
+    config = keras.layers.Dense(3).get_config()
+assert "tensorflow" not in sys.modules
+assert keras.layers.Dense(3).get_config() == {**config, "name": "dense_1"}
+assert "tensorflow" in sys.modules, "then this is of no use"
+"""
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)  # It looks for TensorFlow's file system.
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=280)

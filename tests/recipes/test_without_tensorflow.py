@@ -52,8 +52,6 @@ def test_no_tensorflow(backend, program, tmp_path):
     flags = ["--no-progress", "--output", str(tmp_path)]
     small = ["--quick", "--epochs", "2", "--width", "0.1", "--rho", "0.1"]
     assert "2 epochs" in run(program, backend, "recipes.digits", *small, *flags)
-    if program == UNTOUCHED:
-        return  # A population compares configs of layers; Keras looks for TensorFlow to write one.
     study = ["digits", "--widths", "0.1", "--rhos", "0.1", "--seeds", "1", "--epochs", "1"]
     out = run(program, backend, "tuning.rho_search", *study, *flags)
     assert "|   0.1 |      2,370 |" in out

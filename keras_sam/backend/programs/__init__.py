@@ -6,6 +6,7 @@ Repeated(step, variables, one_step)     a callable (shared, each) that takes ste
 apply(optimizer, gradients, weights)    lets an optimizer step, inside of such a step
 is_vectorized(weights, convolutional)   whether members of a size are computed at once
 steps_apart(convolutional)              whether a program is to be one step of one member
+padded(count)                           so many members, and what fills up the last device
 devices()                               over how many devices members are shared out
 free_memory()                           bytes that arrays may still take on the device
 """
@@ -21,5 +22,6 @@ Repeated = framework.Repeated
 apply = framework.apply
 is_vectorized = framework.is_vectorized
 steps_apart = framework.steps_apart
+padded = framework.padded
 devices = framework.devices
 free_memory = framework.free_memory

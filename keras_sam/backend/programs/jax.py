@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import keras
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from keras_sam.memory import available_memory
 
@@ -41,12 +41,13 @@ def map_members(
             return [t[None] for t in only]
         return jax.lax.map(of_one, members) if loop else jax.vmap(of_one)(members)
 
-    if devices() == 1 or count % devices():
+    mesh = _mesh(count)
+    if mesh is None:
         return mapped(shared, members)
     of_members = PartitionSpec(_AXIS)
     return jax.shard_map(
         mapped,
-        mesh=jax.make_mesh((devices(),), (_AXIS,), (jax.sharding.AxisType.Auto,)),
+        mesh=mesh,
         in_specs=(PartitionSpec(), of_members),
         out_specs=of_members,
         check_vma=False,
@@ -83,10 +84,29 @@ class Repeated:
         def run(values: list[Tensor], shared: Any, each: Any) -> list[Tensor]:
             return jax.lax.scan(lambda v, x: (values_after(v, shared, x), None), values, each)[0]
 
-        self._run = jax.jit(values_after if one_step else run, donate_argnums=0)
+        self._mesh = _mesh(self._variables[0].shape[0])
+        # Where they came from, or the second call would be compiled anew.
+        places = None if self._mesh is None else [_sharding(self._mesh, v) for v in self._variables]
+        self._run = jax.jit(
+            values_after if one_step else run, donate_argnums=0, out_shardings=places
+        )
 
     def __call__(self, shared: Any, each: Any) -> None:
         values = [v.value for v in self._variables]
+        if self._mesh is not None:
+            values = [_placed(value, _sharding(self._mesh, value)) for value in values]
+            on_all = NamedSharding(self._mesh, PartitionSpec())
+            shared = {
+                name: jax.tree.map(
+                    lambda t, own=name == "own_y": _placed(
+                        t, _sharding(self._mesh, t) if own else on_all
+                    ),
+                    nest,
+                )
+                for name, nest in shared.items()
+            }
+            of_steps = NamedSharding(self._mesh, PartitionSpec(None, _AXIS))
+            each = jax.tree.map(lambda t: _placed(t, of_steps), each)
         # An array must not be donated twice, and a variable's first value may be another's.
         known: set[int] = set()
         for i, value in enumerate(values):
@@ -124,7 +144,13 @@ def is_vectorized(weights: int, convolutional: bool) -> bool:
 
 def steps_apart(convolutional: bool) -> bool:
     """Whether a program is one step of one member."""
-    return jax.default_backend() == "cpu" and convolutional and devices() == 1
+    return jax.default_backend() == "cpu" and convolutional
+
+
+def padded(count: int) -> int:
+    """So many members, and as many more as leave no device with fewer than another."""
+    used, each = _shares(count)
+    return used * each
 
 
 def devices() -> int:
@@ -142,3 +168,32 @@ def free_memory() -> int:
             return available_memory()
         free.append(stats["bytes_limit"] - stats["bytes_in_use"])
     return int(np.sum(free))
+
+
+def _shares(count: int) -> tuple[int, int]:
+    """How many devices so many members take, and how many each of these gets."""
+    each = -(-count // devices())
+    return -(-count // each), each
+
+
+def _mesh(count: int) -> Mesh | None:
+    """The devices that share so many members; `None` where it is one."""
+    used, each = _shares(count)
+    if used == 1 or used * each != count:
+        return None
+    return jax.make_mesh(
+        (used,), (_AXIS,), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:used]
+    )
+
+
+def _sharding(mesh: Mesh, stacked: Any) -> NamedSharding:
+    """Where a stack over members belongs; what is no stack, such as a number of steps, is on all
+    devices."""
+    return NamedSharding(mesh, PartitionSpec(*[_AXIS][: len(stacked.shape)]))
+
+
+def _placed(tensor: Any, sharding: NamedSharding) -> Tensor:
+    if isinstance(tensor, jax.Array) and tensor.sharding.is_equivalent_to(sharding, tensor.ndim):
+        return tensor
+    # By way of the host: from device to device JAX compiles a program for each shape.
+    return jax.device_put(np.asarray(tensor), sharding)

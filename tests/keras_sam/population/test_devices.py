@@ -18,14 +18,22 @@ from keras_sam.backend import programs
 from tests.keras_sam.population.networks import trained
 
 assert programs.devices() == int(sys.argv[2])
-members = [Member(0, 0.2), Member(1, 0.5)]
+# The second device has one fewer, which is filled up.
+members = [Member(0, 0.2), Member(1, 0.5), Member(2, 0.3, learning_rate=0.02)]
 arrays = {}
 for vectorize in (True, False):
     population, history = trained(members, epochs=1, vectorize=vectorize)
-    for i in range(2):
+    for i in range(3):
         for j, weight in enumerate(population.network(i).get_weights()):
             arrays[f"{vectorize}/{i}/{j}"] = weight
     arrays[f"{vectorize}/loss"] = history["val_loss"]
+    arrays[f"{vectorize}/rates"] = population.learning_rate()
+    arrays[f"{vectorize}/predictions"] = population.predict(np.ones((2, 4), "float32"))
+    states = population.states()
+    assert all(len(value) == 3 for value in states.values() if value.ndim)
+    population.set_states(states)
+    for name, value in population.states().items():
+        np.testing.assert_array_equal(value, states[name])
 np.savez(sys.argv[1], **arrays)
 """
 
