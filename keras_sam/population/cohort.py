@@ -179,18 +179,17 @@ class Cohort:
             how = plan(model.model, len(places), batch_size, self._chunk, self._vectorize)
             for start in range(0, len(places), how.chunk):
                 own = places[start : start + how.chunk]
-                size = programs.padded(len(own))
-                all_own = filled(own, size)
+                all_own = filled(own, programs.padded(len(own)))
                 members = [self.members[place] for place in all_own]
                 rates = tuple(
                     any(getattr(m, name) is not None for m in self.members)
                     for name in ("learning_rate", "weight_decay")
                 )
-                key = (kind, size, how.loop, how.one_step, rates)
+                key = (kind, len(all_own), how.loop, how.one_step, rates)
                 if key not in self._stacks:
                     self._stacks[key] = Stack(
                         model,
-                        size,
+                        len(all_own),
                         loop=how.loop,
                         one_step=how.one_step,
                         prepare=self._prepare,
@@ -271,16 +270,17 @@ class Cohort:
 
     def _example(self, pool: Any, rows: np.ndarray, draws: Any, own_y: Any) -> Any:
         """A batch as networks get it, from which Keras builds loss and metrics."""
-        x, y, sample_weight = tree.map_structure(
-            lambda t: None if t is None else ops.take(t, rows[0, 0], axis=0), pool
-        )
+
+        def taken(tensor: Any) -> Any:
+            # By way of the host: JAX would compile each of these.
+            return tensor if tensor is None else on_device(ops.convert_to_numpy(tensor)[rows[0, 0]])
+
+        x, y, sample_weight = tree.map_structure(taken, pool)
         if own_y is not None:
-            y = tree.map_structure(lambda t: ops.take(on_device(t[0]), rows[0, 0], axis=0), own_y)
+            y = tree.map_structure(lambda t: taken(t[0]), own_y)
         if self._augment is not None and draws is not None:
             x = self._augment(x, ops.convert_to_tensor(draws[0, 0]))
-        if self._prepare is not None:
-            x = self._prepare(x)
-        return x, y, sample_weight
+        return x if self._prepare is None else self._prepare(x), y, sample_weight
 
 
 def _checked_members(members: Any) -> tuple[Member, ...]:

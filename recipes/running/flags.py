@@ -128,7 +128,7 @@ def cast_fields(instance: Any) -> None:
         TypeError: If a field is of another type than it is declared to be.
         ValueError: If a number is not finite.
     """
-    kinds = field_types(type(instance))
+    kinds = field_types(instance.__class__)
     for field in dataclasses.fields(instance):
         value = _cast(field.name, getattr(instance, field.name), kinds[field.name])
         object.__setattr__(instance, field.name, value)

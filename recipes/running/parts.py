@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_sam import Every, Late, methods, optimizers
+from keras_sam.backend import programs
 from recipes.datasets.data import Data
 from recipes.running.config import RunConfig
 from recipes.running.learning_rate import LearningRate
@@ -36,7 +37,7 @@ def build_network(config: RunConfig, data: Data) -> keras.Model:
     """
     recipe = find(config.recipe)
     assert recipe.network is not None
-    with _mixed_precision(config.mixed_precision):
+    with _mixed_precision(config.mixed_precision), programs.run_once():
         try:
             return recipe.network(config, data)
         except Exception as error:

@@ -3,6 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -116,6 +117,11 @@ def apply(
 ) -> None:
     """Lets the optimizer step."""
     optimizer.apply(list(gradients), list(weights))
+
+
+def run_once() -> AbstractContextManager[None]:
+    """Nothing to do: single operations are not compiled."""
+    return nullcontext()
 
 
 def is_vectorized(weights: int, convolutional: bool) -> bool:

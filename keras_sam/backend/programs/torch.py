@@ -1,6 +1,7 @@
 """PyTorch: members by `torch.vmap` or one by one; there is no program."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -78,6 +79,11 @@ def apply(
 ) -> None:
     """Lets the optimizer step."""
     optimizer.apply(list(gradients), list(weights))
+
+
+def run_once() -> AbstractContextManager[None]:
+    """Nothing to do: single operations are not compiled."""
+    return nullcontext()
 
 
 def is_vectorized(weights: int, convolutional: bool) -> bool:
