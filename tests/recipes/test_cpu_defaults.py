@@ -60,3 +60,25 @@ def test_records_say_whether_onednn_is_on(told, noted, monkeypatch):
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="oneDNN of TensorFlow")
 def test_other_backends_have_none():
     assert "onednn" not in Runtime().environment(1)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, str(os.cpu_count())),
+        ({"JAX_NUM_CPU_DEVICES": "3"}, "3"),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}, "None"),
+    ],
+    ids=["default", "own", "own-by-xla"],
+)
+def test_jax_has_a_device_for_each_core_unless_the_user_says_otherwise(environment, expected):
+    inherited = {k: v for k, v in os.environ.items() if "JAX_NUM" not in k and k != "XLA_FLAGS"}
+    program = "import recipes, os; print(os.environ.get('JAX_NUM_CPU_DEVICES'))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected

@@ -68,6 +68,17 @@ def test_round_trip(tmp_path):
     assert find_record(CONFIG, tmp_path) is None
 
 
+def test_a_record_is_found_whatever_the_words_of_its_settings(tmp_path):
+    """As of a version that had fewer settings, or wrote them in another order."""
+    record = make_record(seed=1)
+    data = json.loads(record.to_json())
+    data["config"] = dict(reversed(data["config"].items()))
+    del data["config"]["noise_kind"]
+    (tmp_path / "records.jsonl").write_text("torn\n" + json.dumps(data) + "\n")
+    with pytest.warns(match="is no record"):
+        assert find_record(record.config, tmp_path / "records.jsonl") == record
+
+
 def test_nan_is_null_in_strict_json():
     record = make_record()
     record = dataclasses.replace(record, curves={"loss": [1.0, math.nan, math.inf]}, train={})

@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+
+from keras_sam.backend import programs
 
 pytest.importorskip("jax")
 
@@ -57,3 +60,13 @@ def test_two_devices_equal_one(tmp_path):
     assert one.keys() == two.keys()
     for name, array in one.items():
         np.testing.assert_allclose(two[name], array, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX's settings")
+def test_what_runs_once_leaves_the_settings_as_they_were():
+    import jax
+
+    name = "jax_disable_most_optimizations"
+    with programs.run_once():
+        assert jax.config.read(name) == (jax.default_backend() == "cpu")
+    assert jax.config.read(name) is False
