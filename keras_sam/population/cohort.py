@@ -123,14 +123,14 @@ class Cohort:
 
     def learning_rates(self) -> np.ndarray:
         """The present learning rate of each member."""
-        rates = np.zeros(len(self.members))
+        rates, base = np.zeros(len(self.members)), None
         for chunk in self._chunks:
-            stack = chunk.load()
-            factor = stack.rates.get("factor")
-            of_members = 1.0 if factor is None else chunk.own(ops.convert_to_numpy(factor))
-            rates[chunk.places] = of_members * float(
-                ops.convert_to_numpy(stack.optimizer.learning_rate)
-            )
+            optimizer, factor = chunk.load().optimizer, chunk.stack.rates.get("factor")
+            if base is None:  # All have taken as many steps.
+                base = float(ops.convert_to_numpy(optimizer.learning_rate))
+            rates[chunk.places] = base
+            if factor is not None:
+                rates[chunk.places] *= chunk.own(ops.convert_to_numpy(factor))
         return rates
 
     def states(self) -> dict[str, np.ndarray]:

@@ -6,6 +6,12 @@ A member's step is a SAM step of one network, its share of the program's time. B
 step by SAMModel's `fit`, and by a population of one, which is the program without the gain of many.
 Prints a table in Markdown.
 
+    python -m tests.benchmarks.population --epochs 20 --networks digits/0.1 digits/0.4
+
+times a recipe's runs themselves, evaluations included: all seeds and rhos of a width as one
+population, against the rhos of one seed one by one. Shown is the difference between runs of 1 + 20
+epochs and runs of 1: what a run costs once (building, tracing, its record) is left out.
+
 Nothing else should run on the machine. The defaults take about ten minutes on 2 CPU cores.
 """
 
@@ -41,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(HEADER, flush=True)
     for name in args.networks:
         for backend in args.backends:
-            print(row(name, backend, args.members, args.rounds, args.blocks), flush=True)
+            if args.epochs:
+                text = row_of_runs(name, backend, args.members, args.rounds, args.epochs)
+            else:
+                text = row(name, backend, args.members, args.rounds, args.blocks)
+            print(text, flush=True)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -53,6 +63,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=BACKENDS)
     parser.add_argument("--members", type=positive, default=25)
     parser.add_argument("--rounds", type=positive, default=5, help="turns that each has")
+    parser.add_argument("--epochs", type=positive, help="of a recipe's runs, evaluated after each")
     parser.add_argument("--blocks", type=positive, default=2, help=f"of {STEPS} steps, in a turn")
     return parser.parse_args(arguments)
 
@@ -109,11 +120,61 @@ def timed(
             worker.wait()
         peaks = [0.0] * len(workers)
         for _ in range(rounds):
-            for i, (worker, variant) in enumerate(zip(workers, variants, strict=True)):
+            for i, worker in enumerate(workers):
                 answer = worker.ask("steps", blocks)
-                steps = blocks * STEPS * max(1, variant.members)
+                steps = blocks * worker.description["member_steps"]
                 ms[i].append(1000 * answer["seconds"] / steps)
                 peaks[i] = answer["device_peak"] or answer["peak"]
+    return {
+        "name": name,
+        "backend": backend,
+        "members": members,
+        "parameters": workers[0].description["parameters"],
+        "device": workers[0].description["device"],
+        "ms": ms,
+        "peaks": peaks,
+    }
+
+
+def row_of_runs(name: str, backend: str, members: int, rounds: int, epochs: int) -> str:
+    """A line of the table, of a recipe's runs."""
+    try:
+        return line(timed_runs(name, backend, members, rounds, epochs))
+    except WorkerError as error:
+        return f"| {name} | | {backend} | {members} | not timed: {error} |"
+
+
+def timed_runs(name: str, backend: str, members: int, rounds: int, epochs: int) -> dict[str, Any]:
+    """As `timed`: milliseconds a member's step of `epochs` epochs with their evaluations.
+
+    Raises:
+        WorkerError: If a program cannot be run.
+    """
+    network, _, width = name.partition("/")
+    at_once = Variant(
+        package="runs",
+        backend=backend,
+        network=network,
+        filters=0,
+        batch_size=BATCH_SIZES[network],
+        rho=None,
+        width=float(width),
+        members=members,
+    )
+    variants = [at_once, replace(at_once, members=0)]
+    ms: list[list[float]] = [[] for _ in variants]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(WorkerProcess(v, wait=False)) for v in variants]
+        for worker in workers:
+            worker.wait()
+            worker.ask("steps", 1 + epochs)  # Compiles.
+        peaks = [0.0] * len(workers)
+        for _ in range(rounds):
+            for i, worker in enumerate(workers):
+                few, many = (worker.ask("steps", count) for count in (1, 1 + epochs))
+                seconds = many["seconds"] - few["seconds"]
+                ms[i].append(1000 * seconds / (epochs * worker.description["member_steps"]))
+                peaks[i] = many["device_peak"] or many["peak"]
     return {
         "name": name,
         "backend": backend,
@@ -129,6 +190,7 @@ def line(found: Mapping[str, Any]) -> str:
     """A line of the table: minima over rounds, and medians."""
     ms, peaks = found["ms"], found["peaks"]
     shown = [f"{min(of):.3g} ({statistics.median(of):.3g})" for of in ms]
+    shown += [""] * (3 - len(shown))
     return (
         f"| {found['name']} | {found['parameters']:,} | {found['backend']} | {found['members']} "
         f"| {shown[0]} | {shown[1]} | {min(ms[0]) / min(ms[1]):.2f} | {shown[2]} "

@@ -32,6 +32,7 @@ class PopulationTrainer(Trainer):
         self.y = self.rng.integers(synthetic.CLASSES, size=POOL, dtype=np.int32)
         network = self.network(0)
         self.parameters = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+        self.member_steps = STEPS * max(1, variant.members)
         if variant.members:
             members = [Member(seed, RHO) for seed in range(variant.members)]
             self.model = Population(self.network, members)

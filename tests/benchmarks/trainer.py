@@ -9,9 +9,11 @@ class Trainer(ABC):
     Attributes:
         parameters: The number of trainable weights; equal networks have equal numbers. `None`
             without a network.
+        member_steps: How many steps of one network a "step" is.
     """
 
     parameters: int | None
+    member_steps: int = 1
 
     @abstractmethod
     def steps(self, count: int) -> None:

@@ -22,7 +22,7 @@ class Variant:
 
     Attributes:
         package: The package whose step it is, a key of `STEP_NAMES`; or "recipes" for whole
-            epochs of a recipe, "population" for members at once.
+            epochs of a recipe, "population" for members at once, "runs" for a recipe's runs.
         backend: The framework below it: "tensorflow", "jax" or "torch".
         network: A key of `NETWORKS`.
         filters: Filters of the ResNet's first stage; 0 for the MLP.
@@ -85,7 +85,7 @@ class Variant:
     @property
     def packages(self) -> tuple[str, str]:
         """The packages of others that this step needs."""
-        ours = self.package in ("keras_sam", "recipes", "population")
+        ours = self.package in ("keras_sam", "recipes", "population", "runs")
         return ("keras" if ours else self.package), self.backend
 
     def missing_package(self) -> str | None:

@@ -49,6 +49,10 @@ def build(variant: Variant) -> Trainer:
         from tests.benchmarks.population_trainer import PopulationTrainer
 
         return PopulationTrainer(variant)
+    if variant.package == "runs":
+        from tests.benchmarks.runs_trainer import RunsTrainer
+
+        return RunsTrainer(variant)
     raise ValueError(f"`variant.package` is unknown. Received: `variant={variant}`")
 
 
@@ -62,6 +66,7 @@ def main() -> None:
             trainer.wait()
             answer(
                 parameters=trainer.parameters,
+                member_steps=trainer.member_steps,
                 device=device_name(variant.backend),
                 versions={p: importlib.metadata.version(p) for p in variant.packages},
                 built=built,

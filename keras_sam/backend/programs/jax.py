@@ -87,6 +87,7 @@ class Repeated:
             return jax.lax.scan(lambda v, x: (values_after(v, shared, x), None), values, each)[0]
 
         self._mesh = _mesh(self._variables[0].shape[0])
+        self._placed: tuple[list[Any], Any] = ([], None)  # Data as they came, and on the devices.
         # Where they came from, or the second call would be compiled anew.
         places = None if self._mesh is None else [_sharding(self._mesh, v) for v in self._variables]
         lightly = any_shape and jax.default_backend() == "cpu"
@@ -102,16 +103,7 @@ class Repeated:
         mesh = self._mesh
         if mesh is not None:
             values = [_placed(value, _sharding(mesh, value)) for value in values]
-            on_all = NamedSharding(mesh, PartitionSpec())
-            shared = {
-                name: jax.tree.map(
-                    lambda t, own=name == "own_y": _placed(
-                        t, _sharding(mesh, t) if own else on_all
-                    ),
-                    nest,
-                )
-                for name, nest in shared.items()
-            }
+            shared = self._shared_out(shared)
             of_steps = NamedSharding(mesh, PartitionSpec(None, _AXIS))
             each = jax.tree.map(lambda t: _placed(t, of_steps), each)
         # An array must not be donated twice, and a variable's first value may be another's.
@@ -128,6 +120,25 @@ class Repeated:
             values = self._run(values, shared, one)
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
+
+    def _shared_out(self, shared: Any) -> Any:
+        """Data on the devices; those of the last call are there."""
+        mesh, given = self._mesh, jax.tree.leaves(shared)
+        assert mesh is not None
+        before, placed = self._placed
+        if len(given) != len(before) or any(a is not b for a, b in zip(given, before, strict=True)):
+            on_all = NamedSharding(mesh, PartitionSpec())
+            placed = {
+                name: jax.tree.map(
+                    lambda t, own=name == "own_y": _placed(
+                        t, _sharding(mesh, t) if own else on_all
+                    ),
+                    nest,
+                )
+                for name, nest in shared.items()
+            }
+            self._placed = given, placed
+        return placed
 
 
 def apply(
