@@ -32,7 +32,7 @@ def test_output_is_exactly_0_at_first_and_only_f_is_trained():
 
 
 def test_stability_and_movement_by_hand():
-    """Two neurons on x = -1, 1, 2: w = (1, -1) at first, then (1, 1)."""
+    """Two neurons on x = -1, 1, 2: w = (1, -1) at first, then (1, 2)."""
 
     def two(weights):
         inputs = keras.Input((1,))
@@ -42,11 +42,11 @@ def test_stability_and_movement_by_hand():
         return model
 
     x = np.array([[-1.0], [1.0], [2.0]], "float32")
-    before, after = two([1.0, -1.0]), two([1.0, 1.0])
+    before, after = two([1.0, -1.0]), two([1.0, 2.0])
     assert activity(before, x).tolist() == [[False, True], [True, False], [True, False]]
     assert stability(after, before, x) == 0.5
     assert stability(after, before, x[:1]) == 0.5
-    assert movement(after, before) == pytest.approx(2**0.5)  # ||(0, 2)|| / ||(1, -1)||
+    assert movement(after, before) == pytest.approx(4.5**0.5)  # ||(0, 3)|| / ||(1, -1)||
     np.testing.assert_array_equal(activity(before, x, batch_size=2), activity(before, x))
 
 
@@ -107,6 +107,12 @@ def test_scales():
     assert Setting(alpha=10.0, rho=0.1, scale="alpha").radius == pytest.approx(0.01)
     assert Setting(alpha=10.0, scale="alpha") == Setting(alpha=10.0)
     assert Setting(rho=0.1, scale="alpha") == Setting(rho=0.1)
+
+
+def test_perceptron():
+    """64, 128, 128 and 10 units; hidden ones by the width, one at least."""
+    assert perceptron((64,), 10, 1.0, seed=0).count_params() == 65 * 128 + 129 * 128 + 129 * 10
+    assert perceptron((5,), 3, 0.001, seed=0).count_params() == 6 + 2 + 6
 
 
 def test_vgg11():

@@ -76,12 +76,15 @@ def test_gradient_against_finite_differences(problem):
         assert (ahead - behind) / 2e-5 == pytest.approx(slope, rel=1e-7)
 
 
-def test_gradients_of_many_are_those_of_each():
+def test_many_at_once_are_each_alone():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 3, 6, 4))
     target, covariance = rng.normal(size=(6, 5)), np.diag(rng.random(5))
     found = gradient((first, second), target, covariance)
+    losses = loss((first, second), target, covariance)
     for place in np.ndindex(2, 3):
+        alone_loss = loss((first[place], second[place]), target, covariance)
+        assert losses[place] == pytest.approx(alone_loss, rel=1e-13)
         alone = gradient((first[place], second[place]), target, covariance)
         for many, one in zip(found, alone):
             np.testing.assert_allclose(many[place], one, rtol=1e-13)
@@ -98,6 +101,9 @@ def test_one_step_of_each_kind_by_hand():
     # Moved to (2, 1); (2.5, 2), where D = 4, h = (8, 10); and (3, 3), where D = 8, h = (24, 24).
     np.testing.assert_allclose(after[0].ravel(), [1.9, 1.2, -0.4])
     np.testing.assert_allclose(after[1].ravel(), [0.8, 0.0, -1.4])
+    # C = 2: D = 2, g = (2, 4), to (3, 3), where D = 16, h = (48, 48).
+    two = sam_step(factors, one, 2 * one, 0.1, np.full(3, 0.5), np.full(3, False))
+    np.testing.assert_allclose(np.ravel(two), [-2.8] * 3 + [-3.8] * 3)
 
 
 def test_runs_together_are_runs_alone():
@@ -171,6 +177,7 @@ def test_bad_arguments():
     for arguments, name in (
         ((target[0], inputs, 1), "target.shape"),
         ((target, inputs[:, :2], 1), "inputs.shape"),
+        ((target, inputs[:0], 1), "inputs.shape"),
         ((target, inputs, 0), "rank"),
         ((target, inputs, 1.5), "rank"),
     ):

@@ -34,8 +34,25 @@ def test_total_variation_by_hand():
     # .01 apart and of opposite sign: they cancel.
     assert total_variation(net([1, 1], [0, -0.01], [1, -1])) == 0
     assert slope_changes(net([1, 1], [0, -0.03], [1, -1])).tolist() == [1, -1]
-    # Less than a hundredth of the whole is no kink.
-    assert kinks(net([1, 1], [0, -0.5], [1, 0.005])) == 1
+    # A hundredth of the whole, or less, is no kink.
+    for changes in ([1, 0.005], [100, 0.5], [99, 1]):
+        assert kinks(net([1, 1], [0, -0.5], changes)) == 1
+    assert kinks(net([1, 1], [0, -0.5], [98, 1])) == 2
+    # At the end of the interval, and beyond it; as far apart as the nearest that are two.
+    assert total_variation(net([1, 1], [-1, -1.5], [3, 5])) == 3
+    assert slope_changes(net([1, 1], [0, -0.02], [1, -1])).tolist() == [1, -1]
+
+
+def test_initial_weights_are_one_draw():
+    w, b, a = np.random.default_rng([3, 0]).normal(size=(3, 16))
+    np.testing.assert_array_equal(initial(16, seed=3).flat(), [*w, *b, *(a / 4), 0])
+
+
+def test_at_a_kink_a_neuron_is_not_active():
+    """As in the frameworks: relu'(0) = 0. f = relu(x) at x = 0, y = -1: the residual is 1."""
+    weights, x, y = net([1], [0], [1]), np.zeros(1), -np.ones(1)
+    assert gradient(weights, x, y).tolist() == [0, 0, 0, 1]
+    assert hessian(weights, x, y).tolist() == np.diag([0.0, 0, 0, 1]).tolist()
 
 
 def test_total_variation_is_one_of_the_function_not_of_the_weights():
@@ -77,6 +94,8 @@ def test_barrier_by_hand():
     # a relu(w) = a w: (2, 0) and (0, 2) have the loss 0, (1, 1) has .5.
     one, other = net([2], [0], [0]), net([0], [0], [2])
     assert barrier(one, other, np.ones(1), np.zeros(1)) == pytest.approx(0.5)
+    # With y = 1 the loss falls between them, from .5 to 0.
+    assert barrier(one, other, np.ones(1), np.ones(1)) == pytest.approx(0)
 
 
 def steps_in_numpy(setting, count):
