@@ -13,9 +13,9 @@ from keras_sam.memory import available_memory
 
 Tensor = Any
 
-# Weights a member up to which it is vectorised on a CPU. SAM steps of digits MLPs, 25 members, on
-# 2 cores, ms a member-step vectorised and looped: .087 .152 (2,370 weights), .257 .262 (13,050),
-# 1.48 1.38 (109,770; on another machine the loop won by far). On accelerators always.
+# Weights a member up to which it is vectorised on a CPU. SAM steps of digits MLPs, 20 members, ms
+# of processor time a member-step vectorised and looped: .059 .065 (2,370 weights), .101 .100
+# (5,330), .173 .169 (13,050), .40 .38 (35,690), 1.42 1.25 (109,770). On accelerators always.
 VECTORIZED = 20_000
 _AXIS = "members"
 
