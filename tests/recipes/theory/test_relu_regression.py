@@ -115,7 +115,8 @@ def test_runs_through_sam_model_are_those_in_numpy():
         for rho in (0.0, 2**-4)
         for seed in (0, 1)
     ]
-    exact = keras.backend.backend() != "jax"  # Float32, unless it is told otherwise.
+    # On PyTorch Keras divides a loss by the number of examples in float32; on JAX all is in float32.
+    atol = {"tensorflow": 1e-11, "torch": 1e-7, "jax": 2e-3}[keras.backend.backend()]
     found = dict(measure(settings))
     assert set(found) == set(settings)
     for setting in settings:
@@ -123,7 +124,7 @@ def test_runs_through_sam_model_are_those_in_numpy():
             found[setting]["weights"],
             steps_in_numpy(setting, 500),
             rtol=0,
-            atol=1e-11 if exact else 2e-3,
+            atol=atol,
         )
         weights = Weights.of(np.array(found[setting]["weights"]))
         assert found[setting]["total_variation"] == total_variation(weights)
