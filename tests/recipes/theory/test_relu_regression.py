@@ -115,7 +115,7 @@ def test_runs_through_sam_model_are_those_in_numpy():
         for rho in (0.0, 2**-4)
         for seed in (0, 1)
     ]
-    # On PyTorch Keras divides a loss by the number of examples in float32; on JAX all is in float32.
+    # PyTorch: Keras divides the loss by the number of examples in float32. JAX: all is in float32.
     atol = {"tensorflow": 1e-11, "torch": 1e-7, "jax": 2e-3}[keras.backend.backend()]
     found = dict(measure(settings))
     assert set(found) == set(settings)
