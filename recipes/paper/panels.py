@@ -70,6 +70,7 @@ PANELS = (
     ),
     Panel("MNIST, MLP", ACCURACY, paper_of("mnist"), _noisy(0.0)),
     Panel("MNIST, 40 % wrong labels", ACCURACY, None, _noisy(0.4)),
+    Panel("MNIST, 60 % wrong labels", ACCURACY, None, _noisy(0.6)),
     Panel("8x8 digits, MLP", ACCURACY, None, {"ours": ("digits", gains())}),
     Panel(
         "CIFAR-10, ResNet-18",

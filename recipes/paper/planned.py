@@ -165,7 +165,7 @@ PLANNED = (
         "sst2_lstm",
         (
             "python -m tuning.rho_search sst2_lstm --widths 16 32 64 --rhos 0.02 0.05 --seeds 3 "
-            "--epochs 5 --take 10000 --learning-rate 0.5",
+            "--epochs 4 --take 10000 --learning-rate 0.5",
         ),
         20,
     ),
