@@ -2,7 +2,7 @@
 
 Claim:   on the 8x8 digits SAM gains on SGD at every width that is tried by default; neither the
          gain nor the best rho shows a trend with width there.
-Cost:    two minutes on two CPU cores for the defaults; no download.
+Cost:    a minute on two CPU cores for the defaults; no download.
 Command: python -m tuning.rho_search digits
 
 For each width, SGD (rho 0) and every rho is trained at several seeds; the best rho is chosen on
