@@ -52,7 +52,7 @@ def _theory(name: str, minutes: float, *flags: str) -> Planned:
 
 
 PLANNED = (
-    _theory("matrix_factorization", 0.5),
+    _theory("matrix_factorization", 0.1),
     Planned("digits", ("python -m tuning.rho_search digits --seeds 10",), 3),
     Planned(
         "mnist_noise",
@@ -120,11 +120,11 @@ PLANNED = (
         ),
         6,
     ),
-    _theory("stability", 2),
-    _theory("convergence", 4),
+    _theory("stability", 0.3),
+    _theory("convergence", 0.1),
     _theory(
         "signal_noise",
-        2,
+        1,
         "--dimensions 200 1000",
         "--widths 1 3 10 30 100 --rho-power 0 0.5 1 --dimensions 2000 --signals 2",
     ),
@@ -134,11 +134,11 @@ PLANNED = (
         4,
         timings=True,
     ),
-    _theory("teacher_student", 2),
-    _theory("linearised", 2, "--alphas 100 10"),
+    _theory("teacher_student", 0.6),
+    _theory("linearised", 0.3),
     _theory(
         "relu_regression",
-        6,
+        0.5,
         "--steps 12000 --neurons 10",
         "--steps 12000 --neurons 100",
     ),
