@@ -25,7 +25,7 @@ def network(config: RunConfig, data: Any) -> Any:
     from recipes.networks.width import whole
 
     return vit(
-        whole(config.width),
+        whole(config.width, heads=config.options["heads"]),
         input_shape=data.input_shape,
         classes=data.classes,
         seed=config.seed,

@@ -29,7 +29,7 @@ def network(config: RunConfig, data: Any) -> Any:
     from recipes.networks.width import whole
 
     return transformer_tagger(
-        whole(config.width),
+        whole(config.width, heads=config.options["heads"]),
         vocabulary=data.vocabulary,
         tags=data.classes,
         depth=config.options["depth"],

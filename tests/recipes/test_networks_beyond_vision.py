@@ -10,6 +10,7 @@ from keras import ops
 from keras_sam import SAMModel, sparsity
 from recipes import networks
 from recipes.networks import graph_convolution, lstm, minatar_cnn, nature_cnn, transformer_tagger
+from recipes.running.recipe import find
 from tests.recipes.test_networks import convolution, outputs, randomized, trainable_count
 
 WORDS = np.array([[2, 3, 4, 0, 0], [5, 6, 7, 8, 2], [9, 0, 0, 0, 0]], "int32")
@@ -320,6 +321,13 @@ def test_sam_trains_them_with_the_second_pass_under_the_same_dropout():
             weights.append([ops.convert_to_numpy(v) for v in model.trainable_variables])
         for a, b in zip(*weights):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("recipe", ["cifar10_vit", "tagging_transformer"])
+def test_a_width_that_the_heads_cannot_share(recipe):
+    config = find(recipe).default.replace(width=31)
+    with pytest.raises(ValueError, match="`width` must be a multiple of `heads`.*`width=31`"):
+        find(recipe).network(config, None)
 
 
 @pytest.mark.parametrize(
