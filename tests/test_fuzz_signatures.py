@@ -225,6 +225,7 @@ CALLS = {
         strategy="grid",
         trials=3,
         directory=None,
+        population=False,
     ),
     "RunConfig": made(RunConfig, **RunConfig(recipe="digits").__dict__),
     "Runtime": made(Runtime, **Runtime().__dict__),

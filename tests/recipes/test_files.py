@@ -56,8 +56,10 @@ def test_a_command_ends_with_one_line(tmp_path, full_disk, capsys):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_batch_systems_end_a_command_as_ctrl_c_does(name, tmp_path):
     code = (
-        "import pathlib, time\n"
+        "import pathlib, signal, time\n"
         "from recipes.running.interrupt import command\n"
+        # Shells start what they put into the background with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with command('Stopped. The same command goes on.'):\n"
         f"    pathlib.Path({str(tmp_path / 'begun')!r}).write_text('')\n"
         "    time.sleep(60)\n"
