@@ -45,7 +45,7 @@ def _row(panel: Panel, label: str, sample: Sample) -> tuple[str, ...]:
     more = label.removeprefix("ours").removeprefix(", ")
     ends = list(sample.by_x.items())
     ends = [ends[0], ends[-1]] if len(ends) > 1 else ends
-    ours = " → ".join(f"{shown(ys, sample.form)} ({short(x)})" for x, ys in ends)
+    ours = " → ".join(f"{shown(ys, panel.form)} ({short(x)})" for x, ys in ends)
     counts = sorted({len(ys) for _, ys in ends})
     name = f"{_name(panel)}, {more}" if more else _name(panel)
     return name, _reported(panel), ours, " to ".join(map(str, counts))
