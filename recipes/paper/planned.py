@@ -184,7 +184,7 @@ PLANNED = (
             "python -m tuning.rho_search cifar10_resnet18 --widths 4 8 16 --rhos 0.05 0.1 "
             "--seeds 3 --epochs 6 --take 10000",
         ),
-        20,
+        85,
     ),
     Planned(
         "molecules_gcn",
@@ -192,6 +192,6 @@ PLANNED = (
             "python -m tuning.rho_search molecules_gcn --widths 32 64 128 --rhos 0.01 0.05 "
             "--seeds 3 --epochs 4 --take 6000",
         ),
-        30,
+        8,
     ),
 )
