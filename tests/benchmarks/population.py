@@ -18,7 +18,7 @@ Nothing else should run on the machine. The defaults take about ten minutes on 2
 import argparse
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -113,27 +113,12 @@ def timed(
         precision=precision,
     )
     variants = [at_once, replace(at_once, members=0), replace(at_once, members=1)]
-    ms: list[list[float]] = [[] for _ in variants]
-    with ExitStack() as stack:
-        workers = [stack.enter_context(WorkerProcess(v, wait=False)) for v in variants]
-        for worker in workers:
-            worker.wait()
-        peaks = [0.0] * len(workers)
-        for _ in range(rounds):
-            for i, worker in enumerate(workers):
-                answer = worker.ask("steps", blocks)
-                steps = blocks * worker.description["member_steps"]
-                ms[i].append(1000 * answer["seconds"] / steps)
-                peaks[i] = answer["device_peak"] or answer["peak"]
-    return {
-        "name": name,
-        "backend": backend,
-        "members": members,
-        "parameters": workers[0].description["parameters"],
-        "device": workers[0].description["device"],
-        "ms": ms,
-        "peaks": peaks,
-    }
+
+    def turn(worker: WorkerProcess) -> tuple[float, dict[str, Any]]:
+        answer = worker.ask("steps", blocks)
+        return answer["seconds"] / blocks, answer
+
+    return _in_turns(name, variants, rounds, turn)
 
 
 def row_of_runs(name: str, backend: str, members: int, rounds: int, epochs: int) -> str:
@@ -162,23 +147,39 @@ def timed_runs(name: str, backend: str, members: int, rounds: int, epochs: int) 
         members=members,
     )
     variants = [at_once, replace(at_once, members=0)]
+
+    def turn(worker: WorkerProcess) -> tuple[float, dict[str, Any]]:
+        few, many = (worker.ask("steps", count) for count in (1, 1 + epochs))
+        return (many["seconds"] - few["seconds"]) / epochs, many
+
+    return _in_turns(name, variants, rounds, turn, first=1 + epochs)
+
+
+def _in_turns(
+    name: str,
+    variants: Sequence[Variant],
+    rounds: int,
+    turn: Callable[[WorkerProcess], tuple[float, dict[str, Any]]],
+    first: int | None = None,
+) -> dict[str, Any]:
+    """Times programs in turn. A turn gives seconds and an answer; `first` are steps to compile."""
     ms: list[list[float]] = [[] for _ in variants]
+    peaks = [0.0] * len(variants)
     with ExitStack() as stack:
         workers = [stack.enter_context(WorkerProcess(v, wait=False)) for v in variants]
         for worker in workers:
             worker.wait()
-            worker.ask("steps", 1 + epochs)  # Compiles.
-        peaks = [0.0] * len(workers)
+            if first is not None:
+                worker.ask("steps", first)
         for _ in range(rounds):
             for i, worker in enumerate(workers):
-                few, many = (worker.ask("steps", count) for count in (1, 1 + epochs))
-                seconds = many["seconds"] - few["seconds"]
-                ms[i].append(1000 * seconds / (epochs * worker.description["member_steps"]))
-                peaks[i] = many["device_peak"] or many["peak"]
+                seconds, answer = turn(worker)
+                ms[i].append(1000 * seconds / worker.description["member_steps"])
+                peaks[i] = answer["device_peak"] or answer["peak"]
     return {
         "name": name,
-        "backend": backend,
-        "members": members,
+        "backend": variants[0].backend,
+        "members": variants[0].members,
         "parameters": workers[0].description["parameters"],
         "device": workers[0].description["device"],
         "ms": ms,
