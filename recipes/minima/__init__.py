@@ -10,7 +10,8 @@ Claim:   SAM's minima are flatter and more uniform, the more so the larger rho. 
          multiplies a deviation by 1 - eta lambda (1 + rho lambda), and is stable only if
              eta lambda (1 + rho lambda) < 2.
          Training drives lambda_max up towards these limits, the edge of stability.
-Cost:    MNIST through tensorflow-datasets, of which 1,000 images are trained on; nine minutes
-         on two CPU cores. With --quick no download, and half a minute.
+Cost:    MNIST through tensorflow-datasets, of which 1,000 images are trained on; a run
+         takes three minutes of one CPU core, of which there are 25 by default. With --quick no
+         download, and half a minute.
 Command: python -m recipes.minima
 """

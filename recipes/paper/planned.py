@@ -142,7 +142,7 @@ PLANNED = (
         "--steps 12000 --neurons 10",
         "--steps 12000 --neurons 100",
     ),
-    Planned("minima", ("python -m recipes.minima",), 9),
+    Planned("minima", ("python -m recipes.minima --rhos 0 0.1 0.3 --seeds 3",), 15),
     Planned(
         "digits_unnormalised",
         ("python -m tuning.rho_search digits --seeds 10 --no-normalize",),

@@ -80,7 +80,7 @@ ROWS = (
         "SAM's minima are flatter; no number ties it to the gain",
         (
             Check(
-                "over SGD and four radii, accuracy rises as the largest eigenvalue falls",
+                "over SGD and two radii, accuracy rises as the largest eigenvalue falls",
                 MINIMA,
                 values(lambda r: 100 * r["test_accuracy"], against="rho", form=".2f"),
                 rising,
