@@ -192,8 +192,7 @@ def populations(args: argparse.Namespace) -> bool:
 def study(args: argparse.Namespace) -> bool:
     """The CIFAR-10 study, until it is done or the minutes are over."""
     end = time.monotonic() + 60 * args.minutes
-    environment = {**os.environ, "KERAS_SAM_CACHE": str(_cache(args))}
-    os.environ.update(environment)
+    os.environ["KERAS_SAM_CACHE"] = str(_cache(args))
     folder = args.output / "study"
     command = [
         *(sys.executable, "-m", "tuning.rho_search", "cifar10_resnet18", "--no-progress"),
@@ -202,7 +201,7 @@ def study(args: argparse.Namespace) -> bool:
         *(("--take", str(args.take)) if args.take else ()),
         *(("--batch-size", str(args.batch_size[0])) if args.quick else ()),
     ]
-    process = subprocess.Popen(command, env=environment, cwd=REPOSITORY)
+    process = subprocess.Popen(command, cwd=REPOSITORY)
     try:
         process.wait(timeout=max(0.0, end - time.monotonic()))
     except subprocess.TimeoutExpired:

@@ -100,18 +100,7 @@ def timed(
     Raises:
         WorkerError: If a program cannot be run.
     """
-    network, _, width = name.partition("/")
-    at_once = Variant(
-        package="population",
-        backend=backend,
-        network=network,
-        filters=0,
-        batch_size=batch_size or BATCH_SIZES[network],
-        rho=None,
-        width=float(width),
-        members=members,
-        precision=precision,
-    )
+    at_once = _at_once("population", name, backend, members, batch_size, precision)
     variants = [at_once, replace(at_once, members=0), replace(at_once, members=1)]
 
     def turn(worker: WorkerProcess) -> tuple[float, dict[str, Any]]:
@@ -135,17 +124,7 @@ def timed_runs(name: str, backend: str, members: int, rounds: int, epochs: int) 
     Raises:
         WorkerError: If a program cannot be run.
     """
-    network, _, width = name.partition("/")
-    at_once = Variant(
-        package="runs",
-        backend=backend,
-        network=network,
-        filters=0,
-        batch_size=BATCH_SIZES[network],
-        rho=None,
-        width=float(width),
-        members=members,
-    )
+    at_once = _at_once("runs", name, backend, members)
     variants = [at_once, replace(at_once, members=0)]
 
     def turn(worker: WorkerProcess) -> tuple[float, dict[str, Any]]:
@@ -153,6 +132,29 @@ def timed_runs(name: str, backend: str, members: int, rounds: int, epochs: int) 
         return (many["seconds"] - few["seconds"]) / epochs, many
 
     return _in_turns(name, variants, rounds, turn, first=1 + epochs)
+
+
+def _at_once(
+    package: str,
+    name: str,
+    backend: str,
+    members: int,
+    batch_size: int | None = None,
+    precision: str | None = None,
+) -> Variant:
+    """Members of a network, which is named with its width."""
+    network, _, width = name.partition("/")
+    return Variant(
+        package=package,
+        backend=backend,
+        network=network,
+        filters=0,
+        batch_size=batch_size or BATCH_SIZES[network],
+        rho=None,
+        width=float(width),
+        members=members,
+        precision=precision,
+    )
 
 
 def _in_turns(

@@ -10,6 +10,6 @@ Shows:   With a caveat (docs/theory.md says what was measured). With 100 neurons
          kinks and less total variation, with 10 the same; with 10 hardly a barrier lies between its
          weights and gradient descent's, with 100 a high one. But the functions are about as far
          from gradient descent's at both widths, and SAM fits this target worse.
-Cost:    11 s on two CPU cores; six minutes on PyTorch, which takes each step by itself.
+Cost:    11 s on two CPU cores; minutes on PyTorch, which takes each step by itself.
 Command: python -m recipes.theory.relu_regression
 """
