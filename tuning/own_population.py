@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_sam import Member, Population, SAMModel
 from keras_sam.backend import keras_internals
-from keras_sam.population.data import batches_of, checked, on_device
+from keras_sam.population.data import checked, on_device
 from recipes.files import append_line
 from recipes.running.checkpoint import Checkpoint
 from tuning.fit_arguments import FitArguments
@@ -128,17 +128,17 @@ class OwnPopulation:
         model.model.set_weights(network.get_weights())
         return model
 
-    def _new(self, model: SAMModel, seed: int) -> _Ordered:
+    def _new(self, model: SAMModel, seed: int) -> Population:
         def network(seed: int) -> keras.Model:
             return build(self._build_model, 0.0, seed).model
 
-        population = _Ordered(network, [Member(seed)], **options(model))
+        population = Population(network, [Member(seed)], **options(model))
         names = ("loss", "loss_weights", "metrics", "weighted_metrics")
         # The optimizer as it is now: its learning rate may have been set since.
         population.compile(model.optimizer, **{name: self._compile[name] for name in names})
         return population
 
-    def _restarted(self, runs: Sequence[Run]) -> _Ordered:
+    def _restarted(self, runs: Sequence[Run]) -> Population:
         masks = {}
         for seed in dict.fromkeys(seed for _, seed in runs):
             model = build(self._build_model, 0.0, seed)
@@ -149,11 +149,14 @@ class OwnPopulation:
         self._population.restart([Member(seed, rho, masks=masks[seed]) for rho, seed in runs])
         return self._population
 
-    def _epoch(self, population: _Ordered, runs: Sequence[Run], epoch: int, epochs: int) -> Values:
+    def _epoch(
+        self, population: Population, runs: Sequence[Run], epoch: int, epochs: int
+    ) -> Values:
         """Trains for an epoch; what the logs of `fit` would have of it."""
         self._data, self._validation = on_device(self._data), on_device(self._validation)
         rows = np.stack([self._order(seed, epochs)[epoch] for _, seed in runs])
-        logs = population.train_batches(self._data, batches_of(rows, self._batch_size))
+        x, y, weight = self._data
+        logs = population.train_epoch(x, y, rows, batch_size=self._batch_size, sample_weight=weight)
         if self._validation is not None:
             found = population.evaluate(*self._validation, batch_size=self._evaluated)
             logs = {**logs, **{f"val_{name}": values for name, values in found.items()}}
@@ -187,7 +190,7 @@ class OwnPopulation:
             return values[-1] > np.fmax.reduce(values[:-1], axis=0, initial=-np.inf)
 
     def _records(
-        self, population: _Ordered, runs: Sequence[Run], curves: Any, seconds: float
+        self, population: Population, runs: Sequence[Run], curves: Any, seconds: float
     ) -> list[dict[str, Any]]:
         name, sign = self._objective.name, 1 if self._objective.direction == "max" else -1
         values, losses = np.array(curves[name]), np.array(curves["loss"])
@@ -231,19 +234,6 @@ class OwnPopulation:
         if self._validation is not None:
             names += [f"val_{name}" for name in names]
         check_objective(self._objective.name, names)
-
-
-class _Ordered(Population):
-    """A population on batches whose rows are given, the last of which may be smaller."""
-
-    def train_batches(self, pool: Any, batches: Sequence[np.ndarray]) -> Values:
-        """Trains for an epoch.
-
-        Args:
-            pool: `(x, y, sample_weight)`.
-            batches: Rows, (members, steps, batch); steps with batches of one size together.
-        """
-        return self._pass(pool, batches, None, None, training=True)
 
 
 def _keep(best: Values, population: Population, improved: np.ndarray) -> None:

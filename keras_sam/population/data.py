@@ -51,8 +51,14 @@ def own_order(seed: int, epoch: int, examples: int, shuffle: bool) -> np.ndarray
     return np.random.default_rng([seed, epoch]).permutation(examples).astype("int32")
 
 
-def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """(members, n, ...) as batches (members, steps, batch, ...), the last, smaller one apart."""
+def batches_of(rows: np.ndarray, batch_size: int | None) -> list[np.ndarray]:
+    """(members, n, ...) as batches (members, steps, batch, ...), the last, smaller one apart.
+
+    Without a `batch_size` they are batches already.
+    """
+    if batch_size is None:
+        return [rows]
+    batch_size = integer("batch_size", batch_size, 1)
     full = rows.shape[1] // batch_size * batch_size
     shape = (len(rows), -1, batch_size, *rows.shape[2:])
     batches = [rows[:, :full].reshape(shape)] if full else []

@@ -161,20 +161,18 @@ class Population:
         epochs = integer("epochs", epochs, 1)
         boolean("shuffle", shuffle)
         examples = checked(x, y, sample_weight, batch_size)
-        pool = on_device((x, y, sample_weight))
-        held_out = None
+        x, y, sample_weight = on_device((x, y, sample_weight))
         if validation_data is not None:
             checked(*validation_data)
-            held_out = on_device(validation_data)
+            validation_data = on_device(validation_data)
         history: dict[str, list[np.ndarray]] = {}
         for _ in range(epochs):
             rows = np.stack(
                 [own_order(m.seed, self._epoch, examples, shuffle) for m in self.members]
             )
-            batches = batches_of(rows, batch_size)
-            logs = self._pass(pool, batches, None, None, training=True)
-            if held_out is not None:
-                logs |= {f"val_{k}": v for k, v in self.evaluate(*held_out).items()}
+            logs = self.train_epoch(x, y, rows, batch_size=batch_size, sample_weight=sample_weight)
+            if validation_data is not None:
+                logs |= {f"val_{k}": v for k, v in self.evaluate(*validation_data).items()}
             for name, values in logs.items():
                 history.setdefault(name, []).append(values)
             if verbose:
@@ -188,6 +186,7 @@ class Population:
         y: Any,
         order: np.ndarray,
         *,
+        batch_size: int | None = None,
         draws: np.ndarray | None = None,
         own_y: Any = None,
         sample_weight: Any = None,
@@ -197,8 +196,9 @@ class Population:
         Args:
             x: A pool of raw examples. Tensors stay where they are.
             y: Their targets, or `None` where each member has its own.
-            order: Row numbers, ints of shape (members, steps, batch).
-            draws: Ints of shape (members, steps, batch, ...), for `augment`. Defaults to `None`.
+            order: Row numbers, ints (members, steps, batch); with `batch_size`, (members, n).
+            batch_size: Examples in a batch; the last one may be smaller. Defaults to `None`.
+            draws: Ints of the order's shape and more, for `augment`. Defaults to `None`.
             own_y: Targets of each member's own, (members, examples, ...). Defaults to `None`.
             sample_weight: One weight an example. Defaults to `None`.
 
@@ -206,14 +206,14 @@ class Population:
             From each name in the logs to an array of one value a member.
         """
         order = np.asarray(order)
-        if order.ndim != 3 or len(order) != len(self.members):
+        if order.ndim != (3 if batch_size is None else 2) or len(order) != len(self.members):
             raise ValueError(
-                f"`order` must be of shape (members, steps, batch) with {len(self.members)} "
-                f"members. Received: `order` of shape {order.shape}"
+                "`order` must be of shape (members, steps, batch), with `batch_size` (members, n), "
+                f"with {len(self.members)} members. Received: `order` of shape {order.shape}"
             )
+        drawn = None if draws is None else batches_of(np.asarray(draws), batch_size)
         pool = on_device((x, y, sample_weight))
-        drawn = None if draws is None else [np.asarray(draws)]
-        return self._pass(pool, [order], drawn, own_y, training=True)
+        return self._pass(pool, batches_of(order, batch_size), drawn, own_y, training=True)
 
     def evaluate(
         self,
@@ -242,7 +242,6 @@ class Population:
         """
         pool = on_device((x, y, sample_weight))
         rows = all_rows(pool, len(self.members)) if rows is None else np.asarray(rows, "int32")
-        batch_size = integer("batch_size", batch_size, 1)
         drawn = None if draws is None else batches_of(np.asarray(draws), batch_size)
         return self._pass(pool, batches_of(rows, batch_size), drawn, own_y, training=False)
 

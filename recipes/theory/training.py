@@ -80,7 +80,8 @@ def train(
                 for seed, rng in orders.items()
             }
             rows = np.stack([examples.first[m.seed] + order[m.seed] for m in some])
-            curves.setdefault("loss", []).append(_epoch(population, examples, rows, batch_size))
+            logs = population.train_epoch(examples.x, examples.y, rows, batch_size=batch_size)
+            curves.setdefault("loss", []).append(logs["loss"])
             for name, pool in others.items():
                 rows = np.stack([pool.first[m.seed] + np.arange(pool.count) for m in some])
                 measured = population.evaluate(pool.x, pool.y, rows=rows)
@@ -108,14 +109,3 @@ class _Pool:
         self.count = len(parts[0][0])
         self.x = ops.convert_to_tensor(np.concatenate([x for x, _ in parts]))
         self.y = ops.convert_to_tensor(np.concatenate([y for _, y in parts]))
-
-
-def _epoch(population: Any, examples: _Pool, rows: Array, batch_size: int) -> Array:
-    """Trains on rows (members, n), the last batch perhaps smaller; the mean loss of each."""
-    whole = rows.shape[1] // batch_size * batch_size
-    total = np.zeros(len(rows))
-    for part, size in ((rows[:, :whole], batch_size), (rows[:, whole:], rows.shape[1] - whole)):
-        if part.size:
-            order = part.reshape(len(rows), -1, size)
-            total += part.shape[1] * population.train_epoch(examples.x, examples.y, order)["loss"]
-    return total / rows.shape[1]

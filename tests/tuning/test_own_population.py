@@ -125,7 +125,7 @@ def test_the_epoch_that_counts_is_the_first_of_the_best(tmp_path, monkeypatch):
 
     monkeypatch.setattr(own_population.OwnPopulation, "_epoch", epoch)
     monkeypatch.setattr(own_population, "_keep", lambda *a: kept.append(a[2].tolist()))
-    monkeypatch.setattr(own_population._Ordered, "set_states", lambda *a: None)
+    monkeypatch.setattr(own_population.Population, "set_states", lambda *a: None)
     together = search(seeds=(0, 1), directory=tmp_path)
     with pytest.raises(StopIteration):  # After the four epochs of rho 0.
         fit(together, test_data=None, epochs=4)

@@ -95,6 +95,10 @@ def test_options_and_arguments():
         population.fit(iter([1]), batch_size=2)
     with pytest.raises(ValueError, match="`order`"):
         population.train_epoch(X, Y, np.zeros((2, 1, 8), int))
+    with pytest.raises(ValueError, match=r"`order`.*\(members, n\)"):
+        population.train_epoch(X, Y, np.zeros((1, 1, 8), int), batch_size=8)
+    with pytest.raises(ValueError, match="`batch_size`"):
+        population.train_epoch(X, Y, np.zeros((1, 8), int), batch_size=0)
     with pytest.raises(ValueError, match="clipnorm"):
         population.compile(keras.optimizers.SGD(clipnorm=1.0), "mse")
 

@@ -139,6 +139,22 @@ def test_rows_draws_and_labels_of_each_members_own():
         assert_same(population.network(i), sam.model)
 
 
+def test_an_order_is_cut_into_batches_of_which_the_last_is_smaller():
+    order = np.stack([np.random.default_rng(i).permutation(22)[:19] for i in range(2)])
+    members = [Member(3), Member(4, 0.2)]
+    population = compiled(Population(plain, members))
+    logs = population.train_epoch(X, Y, order, batch_size=8)
+    for i, member in enumerate(members):
+        sam = compiled(SAMModel(plain(member.seed), member.rho))
+        losses = [
+            sam.train_on_batch(X[rows], Y[rows], return_dict=True)["loss"]
+            for rows in np.split(order[i], [8, 16])
+        ]
+        mean = np.average(losses, weights=[8, 8, 3])
+        assert logs["loss"][i] == pytest.approx(mean, rel=1e-5)
+        assert_same(population.network(i), sam.model)
+
+
 @pytest.mark.slow
 def test_sample_weights_and_weighted_metrics():
     weights = np.linspace(0.0, 2.0, 22).astype("float32")
