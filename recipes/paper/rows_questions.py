@@ -240,7 +240,6 @@ ROWS = (
                 sparsity=0.9,
             ),
         ),
-        note="README, version 0.1 (2 cores): 1.77 times SGD's step for the perceptron, 2.02 for "
-        "ResNet-18 with 16 filters; with masks 1.03; memory as SGD's but for 2 %",
+        note="docs/costs.md has memory, other backends and other methods",
     ),
 )

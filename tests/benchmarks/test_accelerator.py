@@ -2,9 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -13,7 +10,7 @@ from PIL import Image
 
 from recipes.datasets.cache import VARIABLE
 from tests.benchmarks import accelerator, accelerator_data
-from tests.benchmarks.worker_process import REPOSITORY
+from tests.python_process import output
 
 RNG = np.random.default_rng(0)
 
@@ -79,21 +76,9 @@ def test_the_time_is_over_inside_of_a_measurement(tmp_path):
     assert not (tmp_path / "f").exists()
 
 
-def command(what, output, *arguments, **environment):
-    backend = keras.backend.backend()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.benchmarks.accelerator", what, "--quick"),
-            *("--output", str(output), "--backends", backend, *arguments),
-        ],
-        env={**os.environ, **environment},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+def command(what, folder, *arguments, **environment):
+    flags = ["--quick", "--output", folder, "--backends", keras.backend.backend(), *arguments]
+    return output("-m", "tests.benchmarks.accelerator", what, *flags, **environment)
 
 
 @pytest.mark.slow

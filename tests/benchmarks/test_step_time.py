@@ -3,8 +3,6 @@
 import dataclasses
 import io
 import json
-import subprocess
-import sys
 
 import pytest
 from rich.console import Console
@@ -12,7 +10,8 @@ from rich.console import Console
 from tests.benchmarks import method_arguments, step_time
 from tests.benchmarks.measurement import Measurement, measure
 from tests.benchmarks.variant import Variant
-from tests.benchmarks.worker_process import REPOSITORY, WorkerError, WorkerProcess
+from tests.benchmarks.worker_process import WorkerError, WorkerProcess
+from tests.python_process import output
 
 SAM = Variant("keras_sam", "tensorflow", "resnet18", 16, 128, 0.05)
 
@@ -135,10 +134,8 @@ def test_peers_train_the_networks_of_the_paper(package, network, parameters):
 @pytest.mark.slow
 def test_the_command_prints_the_table_and_writes_every_round(tmp_path):
     path = tmp_path / "result.json"
-    command = [sys.executable, "-m", "tests.benchmarks.step_time", "--networks", "mlp"]
-    command += ["--rounds", "1", "--steps", "1", "--masked", "--fit", "--json", str(path)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=250)
-    assert done.returncode == 0, done.stderr
+    flags = ["--rounds", 1, "--steps", 1, "--masked", "--fit", "--json", path]
+    printed = output("-m", "tests.benchmarks.step_time", "--networks", "mlp", *flags, timeout=250)
     measurements = json.loads(path.read_text())["measurements"]
     assert len(measurements) == 5
     for measurement in measurements:
@@ -147,4 +144,4 @@ def test_the_command_prints_the_table_and_writes_every_round(tmp_path):
         assert len(measurement["step_seconds"]) == len(measurement["fit_seconds"]) == 1
         assert measurement["step_seconds"][0] > 0
         assert measurement["peak_memory"] > measurement["built_memory"] > 0
-        assert f"{1000 * measurement['step_seconds'][0]:.2f}" in done.stdout
+        assert f"{1000 * measurement['step_seconds'][0]:.2f}" in printed

@@ -1,14 +1,10 @@
 """On JAX and PyTorch, recipes never import TensorFlow, and studies do not need it installed."""
 
 import importlib.util
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.python_process import output
 
 # A module that is None cannot be imported, as if it were not installed.
 ABSENT = """
@@ -28,19 +24,9 @@ assert "tensorflow" not in sys.modules, "imported"
 
 
 def run(program, backend, *arguments):
-    environment = {**os.environ, "KERAS_BACKEND": backend}
     # JAX's own cache of compiled programs looks for TensorFlow's file system.
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    cache = "JAX_COMPILATION_CACHE_DIR"
+    return output("-c", program, *arguments, without=[cache], KERAS_BACKEND=backend)
 
 
 @pytest.mark.slow
